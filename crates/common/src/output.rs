@@ -1,0 +1,26 @@
+//! What a program reports: one line per event on standard output, flushed at once.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Standard output cannot be written to. Where it was a pipe whose reader has gone (`| head`), [`crate::program`] ends
+/// the program without a message.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output")]
+pub struct OutputError(#[source] pub(crate) io::Error);
+
+/// Writes one line to standard output and flushes it. Use it through [`say!`](crate::say).
+///
+/// `println!` would panic when the reader of a pipe has gone.
+pub fn line(text: fmt::Arguments) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(OutputError)
+}
+
+/// Reports an event: a line on standard output, with the arguments of `println!`. To be followed by `?`.
+#[macro_export]
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::output::line(format_args!($($argument)*)) };
+}
