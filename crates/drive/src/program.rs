@@ -204,7 +204,13 @@ impl Program {
             stream.pump();
             stream.await_line(text, Instant::now(), || true)
         });
-        found.ok_or_else(|| self.missed(format!("{verb} {text:?}")))
+        found.ok_or_else(|| {
+            if stream.closed() {
+                // It is about to end, most likely; how it ends is the better half of the message.
+                self.await_end(Instant::now() + Duration::from_secs(1));
+            }
+            self.missed(format!("{verb} {text:?}"))
+        })
     }
 
     /// Types a line: the text and a newline.
@@ -250,26 +256,21 @@ impl Program {
 
     /// Waits for its end.
     pub fn ends(&self) -> Result<End, DriveError> {
-        let deadline = Instant::now() + self.deadline;
-        let mut end = self.shared.end();
-        loop {
-            if let Some(end) = *end {
-                self.shared.out.pump();
-                self.shared.err.pump();
-                return Ok(end);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                drop(end);
-                return Err(self.missed("ended".into()));
-            }
-            end = self
-                .shared
-                .ended
-                .wait_timeout(end, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
+        let end = self.await_end(Instant::now() + self.deadline);
+        let end = end.ok_or_else(|| self.missed("ended".into()))?;
+        self.shared.out.pump();
+        self.shared.err.pump();
+        Ok(end)
+    }
+
+    fn await_end(&self, deadline: Instant) -> Option<End> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let end = self.shared.end();
+        let waited = self
+            .shared
+            .ended
+            .wait_timeout_while(end, left, |end| end.is_none());
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.

@@ -92,6 +92,10 @@ impl Stream {
         self.grown.notify_all();
     }
 
+    pub(crate) fn closed(&self) -> bool {
+        self.content().closed
+    }
+
     /// Every line so far.
     pub fn lines(&self) -> Vec<Line> {
         self.content().lines.clone()
