@@ -85,6 +85,40 @@ fn e3_exactly_full_buffer() {
 }
 
 #[test]
+fn after_shutdown_read_a_read_returns_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let client = chap_11(&["graceclient", "127.0.0.1", "--port", &port]);
+    let (mut connection, _) = listener.accept().unwrap();
+    client.types("shutdown read").unwrap();
+    client.types("read").unwrap();
+    client.says("read returns 0: ").unwrap();
+    // The other direction still works, and end of input ends it.
+    client.types("data1").unwrap();
+    let mut heard = [0; 5];
+    connection.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"data1");
+    client.closes_input();
+    assert_eq!(connection.read(&mut heard).unwrap(), 0);
+    assert!(client.ends().unwrap().success());
+}
+
+/// The second process must not outlive the first.
+#[test]
+fn sharing_ends_with_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let client = chap_11(&["graceclient", "127.0.0.1", "--port", &port, "--share", "--stay", "0"]);
+    let (mut connection, _) = listener.accept().unwrap();
+    client.types("data1").unwrap();
+    client.types("close").unwrap();
+    let mut heard = String::new();
+    connection.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "data1");
+    assert!(client.ends().unwrap().success());
+}
+
+#[test]
 fn binary_bytes_are_data() {
     let (server, port) = graceserver(&["--pause", "0"]);
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
@@ -145,9 +179,9 @@ fn bad_addresses_and_busy_ports_are_clear_errors() {
         ))
         .unwrap();
 
-    let elsewhere = chap_11(&["graceserver", "--port", "0", "--bind", "192.0.2.1"]);
+    let elsewhere = chap_11(&["graceserver", "--port", "0", "--bind", "198.51.100.1"]);
     elsewhere
-        .complains("Error: bind 192.0.2.1:0: Cannot assign requested address (os error 99)")
+        .complains("Error: bind 198.51.100.1:0: Cannot assign requested address (os error 99)")
         .unwrap();
 }
 

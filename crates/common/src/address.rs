@@ -11,6 +11,9 @@ use crate::call::{Call, CallError};
 /// The port of the course's programs.
 pub const PORT: u16 = 43211;
 
+/// In seconds.
+const CENTURY: u64 = 100 * 365 * 24 * 60 * 60;
+
 /// Where a server listens: `--bind ADDRESS --port PORT`. The default is the loopback address, so that nothing outside
 /// this machine reaches a program that is there to be broken.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,12 +82,17 @@ pub fn from_kernel(address: &SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
-/// Parses `--pause 0.2` and its like: seconds, not negative, fractions allowed. For clap's `value_parser`.
+/// Parses `--pause 0.2` and its like: seconds, not negative, fractions allowed. For clap's `value_parser`. The limit, a
+/// century, leaves room to add them to a point in time.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    match seconds.as_secs() > CENTURY {
+        true => Err("more than a century".to_string()),
+        false => Ok(seconds),
+    }
 }
 
 #[cfg(test)]
@@ -119,5 +127,6 @@ mod tests {
     fn seconds_are_not_negative() {
         assert_eq!(seconds("0.2"), Ok(Duration::from_millis(200)));
         assert!(seconds("-1").is_err() && seconds("soon").is_err() && seconds("1e300").is_err());
+        assert!(seconds("1e15").is_err());
     }
 }

@@ -10,7 +10,7 @@
 //! | [`call`] | an error that names the system call | everywhere |
 //! | [`tcp`] | listening, accepting, connecting | chapter 4 |
 //! | [`io`] | reading and writing all of it | chapter 5 |
-//! | [`udp`] | a bound datagram socket | chapter 6 |
+//! | [`udp`] | a bound datagram socket, datagrams and their senders | chapter 6 |
 //! | [`lines`] | lines from a descriptor that is waited for | chapters 11 and 20 |
 //! | [`signal`] | SIGPIPE, and Ctrl-C that can be waited for | chapters 11 and 36 |
 //! | [`output`] | one line per event, flushed | everywhere |

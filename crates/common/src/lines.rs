@@ -13,6 +13,8 @@ use crate::io::{Received, receive};
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
+    /// How many of them have been searched for a newline: a long line is not searched again with each read.
+    searched: usize,
     ended: bool,
 }
 
@@ -36,12 +38,18 @@ impl LineBuffer {
 
     /// The next line, without its newline. `None` when the rest is not a line yet.
     pub fn next_line(&mut self) -> Option<Vec<u8>> {
-        if let Some(newline) = self.bytes.iter().position(|&byte| byte == b'\n') {
-            let mut line: Vec<u8> = self.bytes.drain(..=newline).collect();
+        let unsearched = &self.bytes[self.searched..];
+        if let Some(newline) = unsearched.iter().position(|&byte| byte == b'\n') {
+            let mut line: Vec<u8> = self.bytes.drain(..=self.searched + newline).collect();
             line.pop();
+            self.searched = 0;
             return Some(line);
         }
-        (self.ended && !self.bytes.is_empty()).then(|| std::mem::take(&mut self.bytes))
+        self.searched = self.bytes.len();
+        (self.ended && !self.bytes.is_empty()).then(|| {
+            self.searched = 0;
+            std::mem::take(&mut self.bytes)
+        })
     }
 }
 

@@ -24,3 +24,17 @@ pub fn line(text: fmt::Arguments) -> Result<(), OutputError> {
 macro_rules! say {
     ($($argument:tt)*) => { $crate::output::line(format_args!($($argument)*)) };
 }
+
+/// Writes one line to standard error. Use it through [`complain!`](crate::complain).
+///
+/// `eprintln!` would panic when nobody reads. A complaint that nobody reads is no reason to end.
+pub fn complaint(text: fmt::Arguments) {
+    // One write for the whole line, so that the lines of two processes do not mix.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Reports an error that does not end the program: a line on standard error, with the arguments of `println!`.
+#[macro_export]
+macro_rules! complain {
+    ($($argument:tt)*) => { $crate::output::complaint(format_args!($($argument)*)) };
+}

@@ -1,0 +1,586 @@
+//! A small book that is right, and every way in which it can be wrong.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use book::html::{self, Piece};
+use tempfile::TempDir;
+
+const LESSON: &str = "11-lesson.md";
+
+/// A workspace with a book in it.
+struct Fixture(TempDir);
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self(tempfile::tempdir().unwrap());
+        fixture.write(
+            "docs/book.toml",
+            "[book]\ntitle = \"t\"\n[output.html]\nsmart-punctuation = false\nplayground.runnable = false\n",
+        );
+        fixture.write(
+            "docs/questions.toml",
+            "[[question]]\nid = \"q-11-1\"\npage = \"11-lesson.md\"\nasks = \"Why?\"\nshown_by = [\"11/close\"]\n",
+        );
+        fixture.write(
+            "docs/src/SUMMARY.md",
+            "# Summary\n\n- [Lesson](11-lesson.md)\n- [Terms](terms.md)\n- [Later](12-later.md)\n",
+        );
+        fixture.write(
+            "docs/src/terms.md",
+            "# Terms\n\n<dfn id=\"rst\">RST</dfn>. The end.\n",
+        );
+        fixture.write(
+            "docs/src/12-later.md",
+            "<!-- status: planned -->\n\n# Later\n\nNot written yet.\n",
+        );
+        fixture.write(
+            "chapters/11-lesson/src/main.rs",
+            "fn main() {\n    // ANCHOR: say\n    if true {\n        println!();\n    }\n    // ANCHOR_END: say\n}\n",
+        );
+        fixture.write("docs/generated/11/close.txt", "11/close\n  a run\n");
+        fixture.write(
+            "docs/generated/11/close.svg",
+            "<?xml version=\"1.0\"?>\n<svg viewBox=\"0 0 1 1\">\n\n    <path d=\"M0 0\"/>\n</svg>\n",
+        );
+        fixture.lesson(&lesson());
+        fixture
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn lesson(&self, text: &str) {
+        self.write("docs/src/11-lesson.md", text);
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.0.path().join(path)).unwrap();
+    }
+
+    fn docs(&self) -> std::path::PathBuf {
+        self.0.path().join("docs")
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let book = book::check(&self.docs()).unwrap();
+        book.problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// Asserts that this one thing is found, there, and nothing else.
+    fn fails(&self, place: &str, what: &str) {
+        let problems = self.problems();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert!(
+            problems[0].starts_with(&format!("docs/{place}: ")),
+            "{problems:#?}"
+        );
+        assert!(problems[0].contains(what), "{problems:#?}");
+    }
+
+    /// Runs the program on this book.
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_book"))
+            .current_dir(self.0.path())
+            .args(["--docs", "docs"])
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+}
+
+/// A lesson's page in which nothing is wrong.
+fn lesson() -> String {
+    let mut page = String::from(
+        "# A lesson\n\n<div class=\"facts\">\n\n- **Minutes:** 5\n\n</div>\n\n## The question\n\nAn [RST](terms.md#rst).\n",
+    );
+    for section in &book::lesson::SECTIONS[1..] {
+        page.push_str(&format!("\n## {section}\n"));
+        page.push_str(match *section {
+            "Run" => "\n```sh\ncargo run -p chap-11\n```\n",
+            "Observe" => {
+                "\n<div class=\"ladder\">\n{{#include ../generated/11/close.svg}}\n</div>\n\n```text\n{{#include \
+                 ../generated/11/close.txt}}\n```\n"
+            }
+            "The code" => {
+                "\n```rust\n{{#include ../../chapters/11-lesson/src/main.rs:say}}\n```\n"
+            }
+            "Answers" => {
+                "\n<details class=\"question\" id=\"q-11-1\">\n<summary>Why?</summary>\n\nSee `11/close`.\n\n</details>\n"
+            }
+            _ => "",
+        });
+    }
+    page
+}
+
+fn line_of(page: &str, text: &str) -> usize {
+    page.lines().position(|line| line.contains(text)).unwrap() + 1
+}
+
+/// A lesson in which one thing is replaced, and the line where that is.
+fn changed(from: &str, to: &str) -> (Fixture, String) {
+    let page = lesson();
+    let line = line_of(&page, from);
+    let fixture = Fixture::new();
+    fixture.lesson(&page.replace(from, to));
+    (fixture, format!("src/{LESSON}:{line}"))
+}
+
+#[test]
+fn a_book_in_which_nothing_is_wrong_passes() {
+    let fixture = Fixture::new();
+    let book = book::check(&fixture.docs()).unwrap();
+    assert_eq!(book.problems, []);
+    assert_eq!(book.planned, [Path::new("12-later.md")]);
+    assert_eq!((book.answered, book.questions), (1, 1));
+}
+
+#[test]
+fn a_link_to_a_page_that_is_not_there() {
+    let (fixture, place) = changed("(terms.md#rst)", "(gone.md)");
+    fixture.fails(&place, "no such page in SUMMARY.md");
+}
+
+#[test]
+fn a_link_to_a_file_that_is_not_there() {
+    let (fixture, place) = changed("(terms.md#rst)", "(gone.png)");
+    fixture.fails(&place, "no such file in docs/src");
+}
+
+#[test]
+fn a_link_out_of_the_book() {
+    let (fixture, place) = changed("(terms.md#rst)", "(../../chapters/11-lesson/src/main.rs)");
+    fixture.fails(&place, "no part of the book");
+}
+
+#[test]
+fn a_link_to_an_anchor_that_is_not_there() {
+    let (fixture, place) = changed("#rst", "#fin");
+    fixture.fails(&place, "no anchor `fin` on terms.md");
+    let (fixture, place) = changed("terms.md#rst", "#fin");
+    fixture.fails(&place, "no anchor `fin` on 11-lesson.md");
+}
+
+#[test]
+fn a_link_in_html_is_followed_too() {
+    let (fixture, place) = changed("[RST](terms.md#rst)", "<a href=\"terms.md#fin\">x</a>");
+    fixture.fails(&place, "no anchor `fin`");
+}
+
+#[test]
+fn a_link_whose_label_is_defined_nowhere() {
+    let (fixture, place) = changed("(terms.md#rst)", "[rst]");
+    fixture.fails(&place, "label [rst]");
+}
+
+#[test]
+fn an_include_of_a_file_that_is_not_there() {
+    let (fixture, place) = changed("main.rs:say", "gone.rs:say");
+    fixture.fails(&place, "chapters/11-lesson/src/gone.rs");
+}
+
+#[test]
+fn an_include_of_an_anchor_that_is_not_there() {
+    let (fixture, place) = changed("main.rs:say", "main.rs:gone");
+    fixture.fails(&place, "no anchor `gone`");
+}
+
+#[test]
+fn an_include_by_line_numbers() {
+    let (fixture, place) = changed("main.rs:say", "main.rs:2:3");
+    fixture.fails(&place, "name an anchor");
+}
+
+#[test]
+fn an_include_from_outside_the_workspace() {
+    let (fixture, place) = changed(
+        "../../chapters/11-lesson/src/main.rs:say",
+        "../../../x.rs:say",
+    );
+    fixture.fails(&place, "outside the workspace");
+}
+
+#[test]
+fn a_run_that_was_not_rendered() {
+    let fixture = Fixture::new();
+    fixture.remove("docs/generated/11/close.svg");
+    let line = line_of(&lesson(), "close.svg");
+    fixture.fails(
+        &format!("src/{LESSON}:{line}"),
+        "`cargo run -p lab -- render 11/close` writes it",
+    );
+}
+
+#[test]
+fn an_include_into_the_text_from_the_sources() {
+    let (fixture, place) = changed(
+        "../generated/11/close.svg",
+        "../../chapters/11-lesson/src/main.rs",
+    );
+    fixture.fails(&place, "outside a code block");
+}
+
+#[test]
+fn code_that_is_typed_in() {
+    let (fixture, place) = changed("```sh", "```rust");
+    fixture.fails(&place, "neither included nor generated");
+}
+
+#[test]
+fn code_in_html() {
+    let (fixture, place) = changed("An [RST](terms.md#rst).", "<pre>typed in</pre>");
+    fixture.fails(&place, "<pre>");
+}
+
+#[test]
+fn an_include_that_ends_its_own_block() {
+    let fixture = Fixture::new();
+    fixture.write("docs/generated/11/close.txt", "a\n```\nb\n");
+    let line = line_of(&lesson(), "close.txt");
+    let problems = fixture.problems();
+    let place = format!("docs/src/{LESSON}:{line}: what is included ends the code block");
+    assert!(
+        problems.iter().any(|problem| problem.starts_with(&place)),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn a_question_without_an_answer() {
+    let page = lesson();
+    let start = page.find("<details").unwrap();
+    let fixture = Fixture::new();
+    fixture.lesson(&page[..start]);
+    fixture.fails(
+        &format!("src/{LESSON}:1"),
+        "question `q-11-1` is not answered: Why?",
+    );
+}
+
+#[test]
+fn a_question_with_an_empty_answer() {
+    let page = lesson().replace("See `11/close`.", "");
+    let fixture = Fixture::new();
+    fixture.lesson(&page);
+    let place = format!("docs/src/{LESSON}:{}: ", line_of(&page, "<details"));
+    let problems = fixture.problems();
+    assert!(problems.contains(&format!("{place}question `q-11-1` has an empty answer")));
+}
+
+#[test]
+fn an_answer_that_does_not_name_what_shows_it() {
+    let page = lesson().replace("See `11/close`.", "Because.");
+    let fixture = Fixture::new();
+    fixture.lesson(&page);
+    let line = line_of(&page, "<details");
+    fixture.fails(&format!("src/{LESSON}:{line}"), "does not name `11/close`");
+}
+
+#[test]
+fn a_question_that_is_not_closed() {
+    let (fixture, _) = changed("</details>", "");
+    let problems = fixture.problems();
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("not closed"))
+    );
+}
+
+#[test]
+fn a_question_that_the_course_does_not_ask() {
+    let page =
+        lesson() + "\n<details class=\"question\" id=\"q-11-9\"><summary>?</summary>x</details>\n";
+    let fixture = Fixture::new();
+    fixture.lesson(&page);
+    let line = line_of(&page, "q-11-9");
+    fixture.fails(&format!("src/{LESSON}:{line}"), "q-11-9");
+}
+
+#[test]
+fn a_question_of_a_page_that_is_still_to_be_written() {
+    let fixture = Fixture::new();
+    fixture.write(
+        "docs/questions.toml",
+        "[[question]]\nid = \"q-12-1\"\npage = \"12-later.md\"\nasks = \"When?\"\n",
+    );
+    fixture.lesson("<!-- status: planned -->\n\n# A lesson\n");
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_list_of_questions_that_is_wrong() {
+    let fixture = Fixture::new();
+    let one = "[[question]]\nid = \"q-11-1\"\npage = \"11-lesson.md\"\nasks = \"Why?\"\n";
+    fixture.write("docs/questions.toml", &one.repeat(2));
+    fixture.fails("questions.toml:6", "listed already, in line 2");
+    fixture.write(
+        "docs/questions.toml",
+        &format!("{one}{}", one.replace("11", "40")),
+    );
+    fixture.fails("questions.toml:6", "no page 40-lesson.md");
+    fixture.write(
+        "docs/questions.toml",
+        &format!("{one}answer = \"no such key\"\n"),
+    );
+    let problems = fixture.problems();
+    assert!(
+        problems[0].starts_with("docs/questions.toml:5: "),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn an_entry_without_its_page_and_a_page_without_its_entry() {
+    let fixture = Fixture::new();
+    fixture.remove("docs/src/12-later.md");
+    fixture.fails("src/SUMMARY.md:5", "no such page: `12-later.md`");
+
+    let fixture = Fixture::new();
+    fixture.write("docs/src/more/extra.md", "# Extra\n");
+    fixture.fails("src/more/extra.md:1", "not in SUMMARY.md");
+
+    let fixture = Fixture::new();
+    let twice = "- [Lesson](11-lesson.md)\n- [Terms](terms.md)\n- [Later](12-later.md)\n- [Again](terms.md)\n";
+    fixture.write("docs/src/SUMMARY.md", twice);
+    fixture.fails("src/SUMMARY.md:4", "listed already, in line 2");
+}
+
+#[test]
+fn a_page_that_is_not_written_and_does_not_say_so() {
+    let fixture = Fixture::new();
+    fixture.write("docs/src/12-later.md", "# Later\n\nNot written yet.\n");
+    fixture.fails("src/12-later.md:3", "status: planned");
+    fixture.write(
+        "docs/src/12-later.md",
+        "# Later\n\n<!-- status: planned -->\n",
+    );
+    fixture.fails("src/12-later.md:3", "on the first line");
+}
+
+#[test]
+fn a_lesson_without_a_section_or_with_one_out_of_order() {
+    let (fixture, _) = changed("## Predict", "");
+    fixture.fails(&format!("src/{LESSON}:1"), "no section `Predict`");
+
+    let page = lesson();
+    let swapped = page
+        .replace("## Predict", "## -")
+        .replace("## Explain", "## Predict")
+        .replace("## -", "## Explain");
+    let fixture = Fixture::new();
+    fixture.lesson(&swapped);
+    let problems = fixture.problems();
+    assert!(problems[0].contains("out of order"), "{problems:#?}");
+
+    let (fixture, place) = changed("## Predict", "## Predict\n\n### In detail\n\n## More");
+    let line: usize = place.rsplit(':').next().unwrap().parse().unwrap();
+    fixture.fails(
+        &format!("src/{LESSON}:{}", line + 4),
+        "`More` is not a section",
+    );
+
+    let (fixture, _) = changed("class=\"facts\"", "");
+    fixture.fails(&format!("src/{LESSON}:1"), "facts");
+}
+
+#[test]
+fn a_page_with_two_titles_or_none_and_an_anchor_that_stands_twice() {
+    let fixture = Fixture::new();
+    fixture.write(
+        "docs/src/terms.md",
+        "# Terms\n\n# More\n\n<i id=\"rst\"></i>\n",
+    );
+    fixture.fails("src/terms.md:3", "second title");
+    fixture.write("docs/src/terms.md", "<i id=\"rst\"></i>\n");
+    fixture.fails("src/terms.md:1", "title");
+    fixture.write(
+        "docs/src/terms.md",
+        "# T\n\n<i id=\"rst\"></i>\n\n<b id=\"rst\"></b>\n",
+    );
+    fixture.fails("src/terms.md:5", "stands twice");
+}
+
+#[test]
+fn a_page_that_loads_something_from_the_network() {
+    let (fixture, place) = changed(
+        "[RST](terms.md#rst)",
+        "<img src=\"https://example.org/x.png\">",
+    );
+    fixture.fails(&place, "on the network");
+    let (fixture, place) = changed("An [RST](terms.md#rst).", "<script>x()</script>");
+    fixture.fails(&place, "<script>");
+}
+
+/// The program lists what is wrong, builds nothing, and says so with its exit status.
+#[test]
+fn the_program_builds_nothing_from_a_book_that_is_wrong() {
+    let (fixture, _) = changed("#rst", "#fin");
+    for arguments in [&["--check"][..], &["--out", "out"]] {
+        let output = fixture.run(arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            complaint.contains("docs/src/11-lesson.md:11: link to `terms.md#fin`"),
+            "{complaint}"
+        );
+        assert!(
+            complaint.ends_with("Error: the book has 1 problem; nothing was built\n"),
+            "{complaint}"
+        );
+        assert!(output.stdout.is_empty());
+        assert!(!fixture.0.path().join("out").exists());
+    }
+}
+
+#[test]
+fn the_program_builds_where_it_is_told() {
+    let fixture = Fixture::new();
+    let output = fixture.run(&["--out", "out"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.starts_with(
+            "3 pages, 1 still to be written; 1 of 1 question answered\nplanned: 12-later\n"
+        ),
+        "{said}"
+    );
+    let index = said.lines().last().unwrap();
+    assert!(
+        Path::new(index).is_absolute() && Path::new(index).is_file(),
+        "{index}"
+    );
+
+    let page = fs::read_to_string(fixture.0.path().join("out/11-lesson.html")).unwrap();
+    assert!(page.contains("<div class=\"source\">chapters/11-lesson/src/main.rs</div>"));
+    assert!(page.contains("<code class=\"language-rust\">if true {\n    println!();\n}\n</code>"));
+    assert!(
+        page.contains("<svg viewbox=\"0 0 1 1\">\n    <path d=\"M0 0\"/>\n</svg>")
+            || page.contains("<svg viewBox")
+    );
+
+    // It may be built again in the same place, and not over anything else.
+    assert!(fixture.run(&["--out", "out"]).status.success());
+    for kept in ["chapters", ".", "docs/src"] {
+        let output = fixture.run(&["--out", kept]);
+        assert_eq!(output.status.code(), Some(1), "{kept}");
+    }
+    assert!(
+        fixture
+            .0
+            .path()
+            .join("chapters/11-lesson/src/main.rs")
+            .is_file()
+    );
+    assert!(fixture.0.path().join("docs/src/11-lesson.md").is_file());
+}
+
+#[test]
+fn checking_leaves_nothing_behind() {
+    let fixture = Fixture::new();
+    let output = fixture.run(&["--check"]);
+    assert!(output.status.success());
+    let names = fs::read_dir(fixture.0.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let names: HashSet<_> = names.collect();
+    assert_eq!(names, HashSet::from(["docs".into(), "chapters".into()]));
+}
+
+#[test]
+fn what_mdbook_warns_of_is_an_error() {
+    let (fixture, _) = changed("An [RST]", "<div>An [RST]");
+    let output = fixture.run(&["--check"]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        complaint.contains("unclosed HTML tag `<div>` found in `11-lesson.md`"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_directory_without_a_book_is_named() {
+    let fixture = Fixture::new();
+    fixture.remove("docs/questions.toml");
+    let output = fixture.run(&["--check"]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        complaint.starts_with("Error: read ") && complaint.contains("questions.toml"),
+        "{complaint}"
+    );
+}
+
+/// The anchors that links are checked against are those that mdBook makes.
+#[test]
+fn anchors_are_those_of_the_rendered_page() {
+    let fixture = Fixture::new();
+    let page = "# Terms, `--all` & more\n\n<dfn id=\"rst\">RST</dfn>\n\n## Twice\n\n## Twice\n\n## 三次握手 {#hands}\n\n\
+        ## a `b` *c*\nText.[^n]\n\nterm one\n: what it is\n\nTitle\nof two lines\n===\n\n[^n]: A note.\n";
+    fixture.write("docs/src/terms.md", &page.replace("===", "---"));
+    let book = book::check(&fixture.docs()).unwrap();
+    assert_eq!(book.problems, []);
+    let out = fixture.0.path().join("out");
+    assert_eq!(book::render(&book, &out).unwrap(), [""; 0]);
+
+    let rendered = fs::read_to_string(out.join("terms.html")).unwrap();
+    let main = rendered
+        .split_once("<main>")
+        .unwrap()
+        .1
+        .split_once("</main>")
+        .unwrap()
+        .0;
+    let ids: HashSet<_> = html::pieces(main)
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Tag(tag) => tag.attribute("id").map(str::to_owned),
+            Piece::Text(_) => None,
+        })
+        .collect();
+    assert!(ids.contains("twice-1") && ids.contains("hands"), "{ids:?}");
+    assert_eq!(ids, book.pages[Path::new("terms.md")].anchors);
+}
+
+/// The page from which writers begin obeys the rules that they are told.
+#[test]
+fn the_template_passes() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/template.md");
+    let fixture = Fixture::new();
+    fixture.lesson("<!-- status: planned -->\n\n# A lesson\n");
+    fixture.write("docs/src/05-read-write.md", "# R\n");
+    fixture.write(
+        "docs/src/glossary.md",
+        "# G\n\n<dfn id=\"half-close\">x</dfn>\n",
+    );
+    fixture.write(
+        "docs/src/11-close-shutdown.md",
+        &fs::read_to_string(template).unwrap(),
+    );
+    fixture.write(
+        "docs/src/SUMMARY.md",
+        "- [a](11-lesson.md)\n- [b](terms.md)\n- [c](12-later.md)\n- [d](05-read-write.md)\n- [e](glossary.md)\n- \
+         [f](11-close-shutdown.md)\n",
+    );
+    fixture.write(
+        "docs/questions.toml",
+        "[[question]]\nid = \"q-11-1\"\npage = \"11-close-shutdown.md\"\nasks = \"Why?\"\nshown_by = \
+         [\"11/exit-sends-fin\"]\n",
+    );
+    fixture.write(
+        "chapters/11-close-shutdown/src/graceserver.rs",
+        "// ANCHOR: answer\nx();\n// ANCHOR_END: answer\n",
+    );
+    assert_eq!(fixture.problems(), [""; 0]);
+}

@@ -1,0 +1,200 @@
+//! Puts together what was seen in different places: packets with the programs behind them, output, states, by time.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::lab::{Book, Shared};
+use crate::observe::{Log, Tuple};
+use crate::packet::{ACK, Kind, Packet, SYN};
+use crate::packets::{Packets, Passed};
+use crate::record::{Column, Event, What};
+
+/// One end of a conversation: the host, its address and the other's.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct End {
+    host: Arc<str>,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+/// Knows which column an end belongs to.
+struct Directory {
+    owners: HashMap<End, Vec<usize>>,
+    /// By host and local port, for sockets that take from anybody: listeners, unconnected UDP.
+    takers: HashMap<(Arc<str>, u16), Vec<(SocketAddr, usize)>>,
+    /// The start of each program, by column, and its host.
+    programs: HashMap<usize, (Arc<str>, Duration)>,
+    /// Ends that have begun a conversation: there was a program behind them, even if it was gone before we looked.
+    active: HashSet<(Arc<str>, SocketAddr)>,
+}
+
+impl Directory {
+    fn new(book: &Book, logs: &[(Arc<str>, Log)], packets: &[Packet], shared: &Shared) -> Self {
+        let mut owners = HashMap::new();
+        let mut takers: HashMap<_, Vec<_>> = HashMap::new();
+        for (host, log) in logs {
+            for (&Tuple { local, remote }, columns) in &log.owners {
+                owners.insert(End { host: Arc::clone(host), local, remote }, columns.clone());
+                if remote.port() == 0 {
+                    let taking = columns.iter().map(|column| (local, *column));
+                    takers.entry((Arc::clone(host), local.port())).or_default().extend(taking);
+                }
+            }
+        }
+        let programs = book.processes.iter().map(|process| {
+            let inner = &process.inner;
+            (inner.column, (Arc::from(inner.host.name()), shared.clock.at(inner.program.started())))
+        });
+        let begins = |packet: &&Packet| match &packet.kind {
+            Kind::Tcp(tcp) => tcp.flags.has(SYN) && !tcp.flags.has(ACK),
+            Kind::Udp => true,
+            _ => false,
+        };
+        let active = packets.iter().filter(begins).map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
+        Self { owners, takers, programs: programs.collect(), active: active.collect() }
+    }
+
+    /// The column of one end of a packet; `other` is the column of its other end, where that is known.
+    fn column(&self, end: &End, at: Duration, other: Option<usize>) -> Option<usize> {
+        if let Some(columns) = self.owners.get(end) {
+            return self.latest(columns.iter().copied(), at);
+        }
+        let takers = self.takers.get(&(Arc::clone(&end.host), end.local.port())).into_iter().flatten();
+        let takes = takers.filter(|(local, _)| *local == end.local || local.ip().is_unspecified());
+        let known = self.latest(takes.map(|(_, column)| *column), at);
+        if known.is_some() || !self.active.contains(&(Arc::clone(&end.host), end.local)) {
+            return known;
+        }
+        // The socket was gone before anybody could ask whose it was: it was opened by the program started last.
+        let here = self.programs.iter().filter(|(_, (host, _))| *host == end.host);
+        self.latest(here.map(|(column, _)| *column).filter(|column| Some(*column) != other), at)
+    }
+
+    /// Of several programs the one that was started last, before a moment.
+    fn latest(&self, columns: impl Iterator<Item = usize>, at: Duration) -> Option<usize> {
+        let started = |column: &usize| self.programs.get(column).map_or(Duration::ZERO, |(_, started)| *started);
+        columns.filter(|column| started(column) <= at).max_by_key(started)
+    }
+}
+
+fn logs(book: &Book) -> Vec<(Arc<str>, Log)> {
+    book.hosts.iter().map(|host| (Arc::from(host.name()), host.log())).collect()
+}
+
+/// All packets with their columns.
+pub(crate) fn packets(shared: &Shared) -> Packets {
+    let book = Parts::of(shared);
+    let logs = logs(&book.0);
+    let refused = logs.iter().find_map(|(_, log)| log.capture_refused.clone());
+    Packets { all: passed(&book.0, &logs, shared), refused }
+}
+
+/// A copy of the book's lists of hosts, wires and processes, so that the lock is not held while the kernel is asked.
+struct Parts(Book);
+
+impl Parts {
+    fn of(shared: &Shared) -> Self {
+        let book = shared.book();
+        Self(Book {
+            hosts: book.hosts.clone(),
+            wires: book.wires.clone(),
+            processes: book.processes.clone(),
+            columns: book.columns.clone(),
+            ..Book::default()
+        })
+    }
+}
+
+fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed> {
+    let mut packets: Vec<Packet> = book.wires.iter().flat_map(|wire| wire.packets()).collect();
+    packets.extend(logs.iter().flat_map(|(_, log)| log.packets.clone()));
+    packets.sort_by_key(|packet| packet.sent);
+    let directory = Directory::new(book, logs, &packets, shared);
+    let with_columns = packets.into_iter().map(|packet| {
+        let (source, destination) = (packet.source, packet.destination);
+        let sender = End { host: Arc::clone(&packet.hosts.0), local: source, remote: destination };
+        let receiver = packet.hosts.1.as_ref();
+        let receiver = receiver.map(|host| End { host: Arc::clone(host), local: destination, remote: source });
+        let known = |end: &End| directory.column(end, packet.sent, None);
+        let from = directory.column(&sender, packet.sent, receiver.as_ref().and_then(known));
+        let to = receiver.and_then(|end| directory.column(&end, packet.sent, from));
+        Passed { packet, from, to }
+    });
+    with_columns.collect()
+}
+
+/// The columns and events of a run up to now.
+pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event>) {
+    let parts = Parts::of(shared).0;
+    let logs = logs(&parts);
+    let mut columns = parts.columns.clone();
+    let mut events = shared.book().events.clone();
+    let passed = passed(&parts, &logs, shared);
+    let mut kernels = Kernels::default();
+    for packet in &passed {
+        let mut place = |known: Option<usize>, host: Option<&Arc<str>>| {
+            known.or_else(|| host.map(|host| kernels.column(host, &parts, &mut columns)))
+        };
+        let from = place(packet.from, Some(&packet.hosts.0));
+        let to = place(packet.to, packet.hosts.1.as_ref());
+        for (column, address) in [(from, packet.source), (to, packet.destination)] {
+            if let Some(column) = column.and_then(|column| columns.get_mut(column))
+                && address.port() != 0
+            {
+                column.address.get_or_insert(address.to_string());
+            }
+        }
+        events.push(Event { at: packet.sent, what: What::Packet { from, to, packet: packet.packet.clone() } });
+    }
+    let empty = Vec::new();
+    let directory = Directory::new(&parts, &logs, &empty, shared);
+    for (host, log) in &logs {
+        let mut last = HashMap::new();
+        for (at, tuple, state) in &log.states {
+            let before = last.insert(*tuple, *state);
+            if let Some(column) = directory.column(&End { host: Arc::clone(host), local: tuple.local, remote: tuple.remote }, *at, None) {
+                events.push(Event { at: *at, what: What::State(column, before, *state) });
+            }
+        }
+    }
+    for process in &parts.processes {
+        let inner = &process.inner;
+        for line in process.out().lines() {
+            events.push(Event { at: shared.clock.at(line.at), what: What::Said(inner.column, line.text) });
+        }
+        for line in process.err().lines() {
+            events.push(Event { at: shared.clock.at(line.at), what: What::Complained(inner.column, line.text) });
+        }
+        if let Some(end) = process.ended() {
+            events.push(Event { at: shared.clock.at(end.at), what: What::Ended(inner.column, end.ending.to_string()) });
+        }
+        for call in inner.calls.iter().flat_map(|calls| calls.all()).filter(|call| call.interesting()) {
+            let at = call.ended_at.unwrap_or(call.at);
+            events.push(Event { at: shared.clock.at(at), what: What::Called(inner.column, call.to_string()) });
+        }
+    }
+    events.retain(|event| event.at <= until);
+    events.sort_by_key(|event| event.at);
+    (columns, events)
+}
+
+/// Columns for hosts whose kernel answers though no program is behind it: a router, a closed port.
+#[derive(Default)]
+struct Kernels(HashMap<Arc<str>, usize>);
+
+impl Kernels {
+    fn column(&mut self, host: &Arc<str>, parts: &Book, columns: &mut Vec<Column>) -> usize {
+        let programs: Vec<_> = parts.processes.iter().filter(|process| process.inner.host.name() == &**host).collect();
+        if parts.hosts.len() > 1 && let [only] = programs[..] {
+            return only.inner.column;
+        }
+        *self.0.entry(Arc::clone(host)).or_insert_with(|| {
+            let several = parts.hosts.len() > 1;
+            let name = if several { host.to_string() } else { "kernel".into() };
+            columns.push(Column { name, host: several.then(|| "kernel".into()), address: None });
+            columns.len() - 1
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Chapter 5.
+
+use crate::prelude::*;
+
+pub(super) const EXPERIMENTS: &[Experiment] = &[];

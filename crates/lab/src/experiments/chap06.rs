@@ -1,0 +1,5 @@
+//! Chapter 6.
+
+use crate::prelude::*;
+
+pub(super) const EXPERIMENTS: &[Experiment] = &[];

@@ -1,0 +1,17 @@
+//! All experiments, a file for each chapter. They are read as descriptions of themselves.
+
+use crate::experiment::Experiment;
+
+mod chap04;
+mod chap05;
+mod chap06;
+mod chap11;
+mod chap12;
+
+const CHAPTERS: &[&[Experiment]] =
+    &[chap04::EXPERIMENTS, chap05::EXPERIMENTS, chap06::EXPERIMENTS, chap11::EXPERIMENTS, chap12::EXPERIMENTS];
+
+/// Every experiment, in the order of the chapters.
+pub fn all() -> impl Iterator<Item = Experiment> {
+    CHAPTERS.iter().copied().flatten().copied()
+}

@@ -1,0 +1,193 @@
+//! Where everything stands, in columns of characters: the terminal and the SVG share it.
+
+use super::rows::{Between, Ladder, Piece, Row, Tone, text_at_left};
+use super::words::{width, wrap};
+
+/// A text at its place: the line within its row, and the column.
+#[derive(Debug)]
+pub(super) struct Placed {
+    pub(super) line: usize,
+    pub(super) x: usize,
+    pub(super) tone: Tone,
+    pub(super) text: String,
+}
+
+/// Places of the lanes and their texts.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Width of the column of times; two blanks follow it.
+    pub(super) times: usize,
+    /// The columns in which the lifelines stand.
+    pub(super) lines: Vec<usize>,
+    /// The first column right of everything.
+    pub(super) end: usize,
+    /// How many lines a text may be broken into.
+    limit: Option<usize>,
+}
+
+/// A part of the width: what it needs and what it would like.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    least: usize,
+    wish: usize,
+}
+
+impl Part {
+    fn needs(&mut self, least: usize, wish: usize) {
+        self.least = self.least.max(least.min(wish));
+        self.wish = self.wish.max(wish);
+    }
+}
+
+impl Layout {
+    /// Lays the ladder out in `room` columns; nothing if there are too few of them.
+    pub(super) fn new(ladder: &Ladder, room: usize, limit: Option<usize>) -> Option<Self> {
+        let lanes = ladder.lanes.len();
+        let last = ladder.rows.last().map_or(0, |row| super::words::milliseconds(row.at));
+        let times = last.to_string().len().max(4);
+        let gutter = times + 2;
+        if lanes == 0 {
+            return Some(Self { times, lines: Vec::new(), end: room, limit });
+        }
+        let left = text_at_left(0, lanes);
+        // A blank stands on each side of a lifeline that has text there.
+        let room = room.checked_sub(gutter + lanes + 1 + usize::from(left))?;
+        let parts = (0..3).map(|shortness| parts(ladder, left, shortness));
+        let parts = { parts }.find(|parts| parts.iter().map(|part| part.least).sum::<usize>() <= room)?;
+        let widths = share(&parts, room);
+        let mut lines = vec![gutter + if left { widths[0] + 1 } else { 0 }];
+        for gap in &widths[1..lanes] {
+            lines.push(lines[lines.len() - 1] + 1 + gap);
+        }
+        let end = lines[lanes - 1] + 2 + widths[lanes];
+        Some(Self { times, lines, end, limit })
+    }
+
+    /// First column of the first lane's text, or of its lifeline.
+    pub(super) fn start(&self) -> usize {
+        self.times + 2
+    }
+
+    /// The columns that belong to a lane's text, as its beginning and its width.
+    pub(super) fn area(&self, lane: usize) -> (usize, usize) {
+        if text_at_left(lane, self.lines.len()) {
+            return (self.start(), self.lines[lane].saturating_sub(self.start() + 1));
+        }
+        let x = self.lines[lane] + 2;
+        let end = self.lines.get(lane + 1).map_or(self.end, |next| next - 1);
+        (x, end.saturating_sub(x))
+    }
+
+    /// The texts of a row.
+    pub(super) fn place(&self, row: &Row) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        for (lane, cell) in row.cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            let (x, mut room) = self.area(lane);
+            if !text_at_left(lane, self.lines.len()) && cell.iter().any(|piece| width(&piece.text) > room) {
+                // It may run on over the lanes at its right as far as nothing else stands there.
+                let arrow = match &row.between {
+                    Between::Arrow(arrow) => arrow.span().0,
+                    _ => usize::MAX,
+                };
+                let taken = |&other: &usize| other == arrow || !row.cells[other].is_empty();
+                let end = (lane + 1..self.lines.len()).find(taken);
+                room = end.map_or(self.end, |other| self.lines[other] - 1) - x;
+            }
+            let mut line = 0;
+            let mut used = 0;
+            for (number, piece) in cell.iter().enumerate() {
+                let text = fitting(piece, room);
+                if number > 0 {
+                    if piece.tone == Tone::State && used + 2 + width(&text) <= room {
+                        used += 2;
+                    } else {
+                        (line, used) = (line + 1, 0);
+                    }
+                }
+                for (part, text) in wrap(&text, room, self.limit).into_iter().enumerate() {
+                    if part > 0 {
+                        (line, used) = (line + 1, 0);
+                    }
+                    let end = used + width(&text);
+                    placed.push(Placed { line, x: x + used, tone: piece.tone, text });
+                    used = end;
+                }
+            }
+        }
+        placed
+    }
+}
+
+/// A state's history is left out where only the state itself fits.
+fn fitting(piece: &Piece, room: usize) -> String {
+    let mut text = piece.text.as_str();
+    if piece.tone == Tone::State && width(text) > room {
+        text = text.rfind("→ ").map_or(text, |at| &text[at..]);
+    }
+    text.into()
+}
+
+/// What the parts need: the first lane's text (if that is at its left), the gaps between the lanes, the last lane's text.
+fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
+    let lanes = ladder.lanes.len();
+    let mut parts = vec![Part::default(); lanes + 1];
+    let part_of = |lane: usize| if left && lane == 0 { 0 } else { lane + 1 };
+    let least_text = [16, 14, 6][shortness];
+    for (number, lane) in ladder.lanes.iter().enumerate() {
+        let name = width(&lane.name);
+        parts[part_of(number)].needs(least_text, name.max(width(&lane.place)));
+    }
+    for part in &mut parts[1..lanes] {
+        part.needs(6, 8);
+    }
+    for row in &ladder.rows {
+        for (lane, cell) in row.cells.iter().enumerate() {
+            for piece in cell {
+                parts[part_of(lane)].needs(least_text, width(&piece.text) + 1);
+            }
+        }
+        match &row.between {
+            Between::Arrow(arrow) => {
+                let (from, to) = arrow.span();
+                let gaps = to - from;
+                let least = width(&arrow.labels[shortness]) + 4;
+                let wish = width(&arrow.labels[0]) + 8;
+                for part in &mut parts[from + 1..=to] {
+                    part.needs(least.div_ceil(gaps), wish.div_ceil(gaps));
+                }
+            }
+            Between::More((from, to), words) if to - from == 1 => {
+                let both = width(&words[0]) + width(&words[1]) + 4;
+                parts[*to].needs(8, both);
+            }
+            _ => {}
+        }
+    }
+    parts
+}
+
+/// Shares the room out: everybody gets what is needed, then all grow together until they have what they wish; what is left then
+/// makes the arrows longer, up to a point.
+fn share(parts: &[Part], room: usize) -> Vec<usize> {
+    let mut widths: Vec<usize> = parts.iter().map(|part| part.least).collect();
+    let mut left = room - widths.iter().sum::<usize>();
+    let gaps = 1..parts.len() - 1;
+    let longer = 36 / gaps.len().max(1);
+    let wishes = [0, longer].map(|extra| {
+        let wish = |(number, part): (usize, &Part)| {
+            part.wish + if gaps.contains(&number) { extra } else { 0 }
+        };
+        parts.iter().enumerate().map(wish).collect::<Vec<_>>()
+    });
+    for wishes in wishes {
+        while left > 0 && widths.iter().zip(&wishes).any(|(width, wish)| width < wish) {
+            for (width, wish) in widths.iter_mut().zip(&wishes) {
+                if *width < *wish && left > 0 {
+                    *width += 1;
+                    left -= 1;
+                }
+            }
+        }
+    }
+    widths
+}

@@ -1,0 +1,200 @@
+//! Text fitted to a place: escaped, measured, wrapped; and numbers and verdicts in words.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthChar;
+
+use crate::record::{Record, Verdict};
+
+/// The text as one printable line: what a terminal would obey, or XML forbids, is escaped (`\t`, `\u{1b}`).
+pub(super) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.trim_end_matches(['\n', '\r']).chars() {
+        let turns_the_line_around =
+            matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let no_character = c as u32 & 0xfffe == 0xfffe;
+        if c.is_control() || turns_the_line_around || no_character {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// How many columns of a terminal the character takes.
+pub(super) fn char_width(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// How many columns of a terminal the text takes.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+/// The text in at most `room` columns, with `…` where something is left out.
+pub(super) fn shorten(text: &str, room: usize) -> String {
+    if width(text) <= room {
+        return text.into();
+    }
+    let (head, _) = split(text, room.saturating_sub(1));
+    format!("{}…", head.trim_end())
+}
+
+/// The text in two: the first part takes at most `room` columns.
+fn split(text: &str, room: usize) -> (&str, &str) {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += char_width(c);
+        if used > room {
+            return text.split_at(at);
+        }
+    }
+    (text, "")
+}
+
+/// The text in lines of at most `room` columns, broken at spaces where it can be; lines after the first are indented by two
+/// where there is room. With a `limit`, the last line permitted ends in `…` if there is more.
+pub(super) fn wrap(text: &str, room: usize, limit: Option<usize>) -> Vec<String> {
+    // A character two columns wide must fit, or this would never end.
+    let room = room.max(4);
+    let indent = if room >= 12 { "  " } else { "" };
+    let mut lines: Vec<String> = Vec::new();
+    let mut rest = text;
+    loop {
+        let start = if lines.is_empty() { "" } else { indent };
+        let room = room - start.len();
+        if width(rest) <= room {
+            lines.push(format!("{start}{rest}"));
+            return lines;
+        }
+        if limit.is_some_and(|limit| lines.len() + 1 >= limit) {
+            lines.push(format!("{start}{}", shorten(rest, room)));
+            return lines;
+        }
+        let (mut head, mut tail) = split(rest, room);
+        if !tail.starts_with(' ')
+            && let Some(space) = head.rfind(' ').filter(|&space| space * 3 > head.len())
+        {
+            (head, tail) = rest.split_at(space);
+        }
+        lines.push(format!("{start}{}", head.trim_end()));
+        rest = tail.trim_start();
+    }
+}
+
+/// `10 240 000`.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 byte`, `10 240 bytes`.
+pub(super) fn counted(number: usize, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(number))
+}
+
+/// Whole milliseconds.
+pub(super) fn milliseconds(at: Duration) -> u128 {
+    (at.as_micros() + 500) / 1000
+}
+
+/// The mark of a verdict.
+pub(super) fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "✓",
+        Verdict::Fails => "✗",
+        Verdict::Discovery => "◇",
+        Verdict::Unseen => "–",
+    }
+}
+
+/// `6.18` of `6.18.44-rt`.
+pub(super) fn kernel(record: &Record) -> String {
+    let numbers: Vec<&str> = record.kernel.split('.').take(2).collect();
+    format!("Linux {}", clean(&numbers.join(".")))
+}
+
+/// `3 claims hold`; `2 of 3 claims hold, 1 fails`.
+pub(super) fn verdict(record: &Record) -> String {
+    let count = |verdict| {
+        let of_it = |claim: &&crate::record::Claim| claim.verdict == verdict;
+        record.claims.iter().filter(of_it).count()
+    };
+    let all = record.claims.len();
+    let holds = count(Verdict::Holds);
+    let mut out = match (holds, all) {
+        (_, 0) => return "nothing claimed".into(),
+        (1, 1) => "1 claim holds".into(),
+        (holds, all) if holds == all => format!("{all} claims hold"),
+        (holds, 1) => format!("{holds} of 1 claim holds"),
+        (holds, all) => format!("{holds} of {all} claims hold"),
+    };
+    let others = [
+        (Verdict::Fails, "fails", "fail"),
+        (Verdict::Discovery, "is a discovery", "are discoveries"),
+        (
+            Verdict::Unseen,
+            "cannot be seen here",
+            "cannot be seen here",
+        ),
+    ];
+    for (verdict, one, several) in others {
+        match count(verdict) {
+            0 => {}
+            1 => out.push_str(&format!(", 1 {one}")),
+            number => out.push_str(&format!(", {number} {several}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(clean("a\tb\x1b[2J\u{202e}c\r\n"), r"a\tb\u{1b}[2J\u{202e}c");
+        assert_eq!(clean("数据 é"), "数据 é");
+    }
+
+    #[test]
+    fn wide_characters_count_double() {
+        assert_eq!(width("数据"), 4);
+        assert_eq!(shorten("数据数据", 8), "数据数据");
+        assert_eq!(shorten("数据数据", 7), "数据数…");
+        assert_eq!(shorten("数据数据", 6), "数据…");
+        assert_eq!(wrap("数据数据数据", 5, None), ["数据", "数据", "数据"]);
+    }
+
+    #[test]
+    fn lines_break_at_spaces_and_say_what_is_missing() {
+        let error = "Error: send: Broken pipe (os error 32)";
+        assert_eq!(
+            wrap(error, 24, None),
+            ["Error: send: Broken pipe", "  (os error 32)"]
+        );
+        assert_eq!(
+            wrap(error, 14, Some(2)),
+            ["Error: send:", "  Broken pipe…"]
+        );
+        assert_eq!(wrap("abcdefghijklm", 6, None), ["abcdef", "ghijkl", "m"]);
+        assert_eq!(wrap("", 6, None), [""]);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(10_240_000), "10 240 000");
+        assert_eq!(counted(1, "byte"), "1 byte");
+        assert_eq!(counted(1024, "byte"), "1 024 bytes");
+    }
+}

@@ -1,0 +1,236 @@
+//! The command line of the lab.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Parser};
+use lab::experiment::Experiment;
+use lab::ladder::TextOptions;
+use lab::programs::{Programs, workspace};
+use lab::render::{self, Written};
+use lab::run::{Bench, Report, Status};
+use lab::sandbox::{self, Sandbox};
+use lab::{doctor, experiments, files, report};
+
+/// The lab: runs the course's experiments on this kernel and shows what happened.
+#[derive(Parser)]
+#[command(name = "lab", arg_required_else_help = true)]
+enum Command {
+    /// Lists the experiments
+    List {
+        /// An experiment, a chapter (11, chap-11), or all
+        #[arg(default_value = "all")]
+        which: Vec<String>,
+    },
+    /// Runs experiments and shows their ladders; exit code 1 when a claim does not hold
+    Run(RunArgs),
+    /// Writes what the book shows of the experiments; files that still are true stay as they are
+    Render {
+        #[command(flatten)]
+        selection: Selection,
+        /// Rewrite every file
+        #[arg(long)]
+        force: bool,
+    },
+    /// Says what this machine allows, and the remedy for what it does not
+    Doctor,
+}
+
+#[derive(Args)]
+struct Selection {
+    /// Experiments (11/close), chapters (11, chap-11), or all
+    #[arg(required = true)]
+    which: Vec<String>,
+    /// How many at a time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Those that take long, too
+    #[arg(long)]
+    slow: bool,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Run each control as well: the same story with one change, in which the central claims must fail
+    #[arg(long)]
+    controls: bool,
+    /// Show the programs' system calls in the ladder
+    #[arg(long)]
+    syscalls: bool,
+    /// Show what was seen for claims that hold, too
+    #[arg(long, short)]
+    verbose: bool,
+    /// Wrap long lines in the ladder in place of shortening them
+    #[arg(long)]
+    full: bool,
+    /// Width of the ladder in characters (the terminal's where it is one)
+    #[arg(long)]
+    width: Option<usize>,
+    /// Write the packets of the one experiment to a file for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Write the results to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::List { which } => list(&which),
+        Command::Run(args) => run(&args),
+        Command::Render { selection, force } => render(&selection, force),
+        Command::Doctor => print(&doctor::report()).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints without a panic when the reader of a pipe has gone.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
+}
+
+fn select(which: &[String]) -> anyhow::Result<Vec<Experiment>> {
+    for word in which {
+        let known = experiments::all().any(|experiment| experiment.is_meant_by(word));
+        ensure!(known, "there is no experiment or chapter {word:?}; see: lab list");
+    }
+    let meant = |experiment: &Experiment| which.iter().any(|word| experiment.is_meant_by(word));
+    Ok(experiments::all().filter(meant).collect())
+}
+
+fn list(which: &[String]) -> anyhow::Result<bool> {
+    let mut text = String::new();
+    for experiment in select(which)? {
+        let slow = if experiment.slow { " (slow)" } else { "" };
+        text += &format!("{:<28} {}{slow}\n", experiment.id, experiment.title);
+    }
+    print(&text)?;
+    Ok(true)
+}
+
+/// Builds the programs, enters the sandbox, and decides which of the experiments to run. In this order: cargo needs the
+/// user's own rights, and the sandbox a process without threads.
+fn prepare(selection: &Selection, trace: bool) -> anyhow::Result<(Bench, Vec<Experiment>)> {
+    let mut chosen = select(&selection.which)?;
+    let by_name = |experiment: &Experiment| selection.which.iter().any(|word| word == experiment.id);
+    chosen.retain(|experiment| selection.slow || !experiment.slow || by_name(experiment));
+    let packages: BTreeSet<String> = chosen.iter().flat_map(Experiment::packages).collect();
+    let programs = Programs::build(&packages.into_iter().collect::<Vec<_>>())?;
+    let sandbox = sandbox::enter();
+    if let Sandbox::Loopback { why } = &sandbox {
+        eprintln!("No namespaces of our own ({why}): only what runs on this machine's loopback. See: lab doctor");
+    }
+    Ok((Bench { sandbox, programs, trace }, chosen))
+}
+
+/// Runs experiments, several at a time, and hands each result to `each` as it comes.
+fn run_all(bench: &Bench, chosen: &[Experiment], jobs: usize, controls: bool, each: impl Fn(&Report) + Sync) -> Vec<Report> {
+    // Without namespaces all experiments share one port.
+    let jobs = if bench.sandbox == Sandbox::Namespaces { jobs.max(1) } else { 1 };
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(chosen.len()) {
+            scope.spawn(|| {
+                while let Some(experiment) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let report = bench.report(experiment, controls);
+                    each(&report);
+                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(report);
+                }
+            });
+        }
+    });
+    let mut reports = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    reports.sort_by_key(|report| chosen.iter().position(|experiment| experiment.id == report.experiment.id));
+    reports
+}
+
+fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    let (bench, chosen) = prepare(&args.selection, args.syscalls)?;
+    if args.pcap.is_some() && chosen.len() != 1 {
+        bail!("--pcap takes one experiment, and {} were chosen", chosen.len());
+    }
+    let options = text_options(args);
+    let alone = chosen.len() == 1;
+    let jobs = args.selection.jobs;
+    let reports = run_all(&bench, &chosen, jobs, args.controls, |report| {
+        let failed = matches!(report.status, Status::Fail(_) | Status::Discovery(_));
+        let mut text = if alone { String::new() } else { report::line(report) + "\n" };
+        if alone || failed {
+            text += &report::full(report, &options);
+        }
+        // A reader that has gone does not need the rest.
+        let _ = print(&text);
+    });
+    if !alone {
+        print(&(report::summary(&reports) + "\n"))?;
+    }
+    if let Some(path) = &args.json {
+        files::write_json(&reports, strict(), path).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let (Some(path), Some(run)) = (&args.pcap, reports.first().and_then(|report| report.run.as_ref())) {
+        files::write_pcap(&run.record, path).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(reports.iter().all(|report| match &report.status {
+        Status::Fail(_) => false,
+        Status::Discovery(_) => !strict(),
+        Status::Pass | Status::Skip(_) => true,
+    }))
+}
+
+/// In continuous integration every kernel should be known.
+fn strict() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
+fn text_options(args: &RunArgs) -> TextOptions {
+    let terminal = stdout().is_terminal();
+    TextOptions {
+        width: args.width.or_else(|| terminal_width().filter(|_| terminal)).unwrap_or(120),
+        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+        full: args.full,
+        verbose: args.verbose,
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel fills in the structure that it is given, tty_ioctl(4).
+    let outcome = unsafe { nix::libc::ioctl(1, nix::libc::TIOCGWINSZ, &mut size) };
+    (outcome == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+fn render(selection: &Selection, force: bool) -> anyhow::Result<bool> {
+    let docs = workspace().join("docs");
+    let (bench, chosen) = prepare(selection, false)?;
+    let all_passed = Mutex::new(true);
+    run_all(&bench, &chosen, selection.jobs, false, |report| {
+        let line = match (&report.status, render::write(&docs, report, force)) {
+            (Status::Pass, Ok(Some(Written::Same))) => format!("= {}", report.experiment.id),
+            (Status::Pass, Ok(_)) => format!("✓ {} written", report.experiment.id),
+            (Status::Pass, Err(error)) => format!("✗ {}: {error}", report.experiment.id),
+            _ => report::line(report),
+        };
+        if line.starts_with(['✗', '◇']) {
+            *all_passed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = false;
+        }
+        let _ = print(&(line + "\n"));
+    });
+    Ok(all_passed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}

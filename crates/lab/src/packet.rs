@@ -1,0 +1,321 @@
+//! Packets as they passed on a wire, decoded.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::BitOr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice};
+
+/// The flags of a TCP segment, RFC 9293 section 3.1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(u8);
+
+/// The sender has no more data.
+pub const FIN: Flags = Flags(1);
+/// The beginning of a connection.
+pub const SYN: Flags = Flags(2);
+/// The connection is aborted, or there was none.
+pub const RST: Flags = Flags(4);
+/// The receiver should hand over what it has.
+pub const PSH: Flags = Flags(8);
+/// The acknowledgement number counts.
+pub const ACK: Flags = Flags(16);
+/// The urgent pointer counts.
+pub const URG: Flags = Flags(32);
+
+impl Flags {
+    /// True when every flag of `other` is set.
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let names = [
+            (SYN, "SYN"),
+            (FIN, "FIN"),
+            (RST, "RST"),
+            (PSH, "PSH"),
+            (URG, "URG"),
+            (ACK, "ACK"),
+        ];
+        let set: Vec<_> = names
+            .into_iter()
+            .filter(|(flag, _)| self.has(*flag))
+            .map(|(_, name)| name)
+            .collect();
+        f.write_str(&set.join(" "))
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "[{self}]")
+    }
+}
+
+/// What a packet is, above IP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A TCP segment.
+    Tcp(Tcp),
+    /// A UDP datagram.
+    Udp,
+    /// An ICMP message, with its type and code (of ICMPv6 where the addresses are IPv6).
+    Icmp {
+        /// The type: 3 is "destination unreachable" in ICMP.
+        kind: u8,
+        /// What exactly: of type 3, 3 is "port unreachable".
+        code: u8,
+    },
+    /// Something else, by its IP protocol number; 0 where it is not even IP.
+    Other(u8),
+}
+
+/// The header of a TCP segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tcp {
+    /// The flags.
+    pub flags: Flags,
+    /// Sequence number of the first byte.
+    pub sequence: u32,
+    /// The next sequence number expected from the other side, where ACK is set.
+    pub acknowledgement: u32,
+    /// The window field as it stands in the header: not yet shifted by the window scale.
+    pub window: u16,
+    /// The window scale announced in this segment (only SYN segments announce one).
+    pub window_scale: Option<u8>,
+    /// The maximum segment size announced in this segment, in bytes.
+    pub maximum_segment_size: Option<u16>,
+    /// The timestamp option: own value and echo.
+    pub timestamps: Option<(u32, u32)>,
+}
+
+/// One packet, from the moment it was sent.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// When it left, counted from the start of the experiment.
+    pub sent: Duration,
+    /// When it arrived; `None` when the wire lost it.
+    pub arrived: Option<Duration>,
+    /// The name of the host that sent it, and of the one it was sent to where there is such a host.
+    pub hosts: (Arc<str>, Option<Arc<str>>),
+    /// Source address; port 0 where there are no ports.
+    pub source: SocketAddr,
+    /// Destination address; port 0 where there are no ports.
+    pub destination: SocketAddr,
+    /// What it is.
+    pub kind: Kind,
+    /// How many bytes of data it carries: behind the TCP or UDP header, or the whole ICMP body.
+    pub length: usize,
+    /// The whole frame from the Ethernet header on.
+    pub frame: Arc<[u8]>,
+}
+
+impl Packet {
+    /// Decodes a frame. What cannot be decoded is [`Kind::Other`], never an error: the wire carries what it likes.
+    pub fn decode(frame: &[u8], sent: Duration, host: &Arc<str>) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut packet = Self {
+            sent,
+            arrived: None,
+            hosts: (Arc::clone(host), None),
+            source: nowhere,
+            destination: nowhere,
+            kind: Kind::Other(0),
+            length: 0,
+            frame: frame.into(),
+        };
+        let Ok(sliced) = SlicedPacket::from_ethernet(frame) else {
+            return packet;
+        };
+        let (source, destination, protocol): (IpAddr, IpAddr, u8) = match &sliced.net {
+            Some(NetSlice::Ipv4(ip)) => {
+                let header = ip.header();
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                    ip.payload_ip_number().0,
+                )
+            }
+            Some(NetSlice::Ipv6(ip)) => {
+                let header = ip.header();
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                    ip.payload().ip_number.0,
+                )
+            }
+            _ => return packet,
+        };
+        let (kind, ports, length) = match &sliced.transport {
+            Some(TransportSlice::Tcp(tcp)) => {
+                let ports = (tcp.source_port(), tcp.destination_port());
+                (Kind::Tcp(Tcp::of(tcp)), ports, tcp.payload().len())
+            }
+            Some(TransportSlice::Udp(udp)) => (
+                Kind::Udp,
+                (udp.source_port(), udp.destination_port()),
+                udp.payload().len(),
+            ),
+            Some(TransportSlice::Icmpv4(icmp)) => (
+                Kind::Icmp {
+                    kind: icmp.type_u8(),
+                    code: icmp.code_u8(),
+                },
+                (0, 0),
+                icmp.payload().len(),
+            ),
+            Some(TransportSlice::Icmpv6(icmp)) => (
+                Kind::Icmp {
+                    kind: icmp.type_u8(),
+                    code: icmp.code_u8(),
+                },
+                (0, 0),
+                icmp.payload().len(),
+            ),
+            _ => (Kind::Other(protocol), (0, 0), 0),
+        };
+        packet.source = SocketAddr::new(source, ports.0);
+        packet.destination = SocketAddr::new(destination, ports.1);
+        packet.kind = kind;
+        packet.length = length;
+        packet
+    }
+
+    /// The TCP header, of a TCP segment.
+    pub fn tcp(&self) -> Option<&Tcp> {
+        match &self.kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+
+    /// The data that it carries.
+    pub fn data(&self) -> &[u8] {
+        let end = SlicedPacket::from_ethernet(&self.frame)
+            .ok()
+            .map_or(0, |sliced| match sliced.transport {
+                Some(TransportSlice::Tcp(tcp)) => tcp.payload().as_ptr_range().end as usize,
+                Some(TransportSlice::Udp(udp)) => udp.payload().as_ptr_range().end as usize,
+                _ => 0,
+            });
+        let end = end
+            .saturating_sub(self.frame.as_ptr() as usize)
+            .min(self.frame.len());
+        &self.frame[end.saturating_sub(self.length)..end]
+    }
+}
+
+impl Tcp {
+    fn of(slice: &TcpSlice) -> Self {
+        let flags = [
+            (slice.fin(), FIN),
+            (slice.syn(), SYN),
+            (slice.rst(), RST),
+            (slice.psh(), PSH),
+            (slice.ack(), ACK),
+            (slice.urg(), URG),
+        ];
+        let mut tcp = Self {
+            flags: flags
+                .into_iter()
+                .filter(|(set, _)| *set)
+                .fold(Flags::default(), |all, (_, flag)| all | flag),
+            sequence: slice.sequence_number(),
+            acknowledgement: slice.acknowledgment_number(),
+            window: slice.window_size(),
+            ..Self::default()
+        };
+        for option in slice.options_iterator().flatten() {
+            match option {
+                TcpOptionElement::WindowScale(shift) => tcp.window_scale = Some(shift),
+                TcpOptionElement::MaximumSegmentSize(size) => tcp.maximum_segment_size = Some(size),
+                TcpOptionElement::Timestamp(value, echo) => tcp.timestamps = Some((value, echo)),
+                _ => {}
+            }
+        }
+        tcp
+    }
+}
+
+impl fmt::Display for Packet {
+    /// What a ladder writes on the arrow: `SYN`, `PSH ACK 5 bytes`, `UDP 9 bytes`, `ICMP port unreachable`.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let v6 = self.source.is_ipv6();
+        match &self.kind {
+            Kind::Tcp(tcp) => write!(f, "{}", tcp.flags)?,
+            Kind::Udp => f.write_str("UDP")?,
+            Kind::Icmp { kind, code } => return write!(f, "ICMP {}", icmp_name(*kind, *code, v6)),
+            Kind::Other(protocol) => return write!(f, "IP protocol {protocol}"),
+        }
+        match (&self.kind, self.length) {
+            (Kind::Tcp(_), 0) => Ok(()),
+            (_, 1) => f.write_str("  1 byte"),
+            (_, length) => write!(f, "  {length} bytes"),
+        }
+    }
+}
+
+/// The names of RFC 792 and RFC 4443, for those that the course meets.
+fn icmp_name(kind: u8, code: u8, v6: bool) -> String {
+    let name = match (v6, kind, code) {
+        (false, 0, _) | (true, 129, _) => "echo reply",
+        (false, 8, _) | (true, 128, _) => "echo request",
+        (false, 3, 0) | (true, 1, 0) => "network unreachable",
+        (false, 3, 1) | (true, 1, 3) => "host unreachable",
+        (false, 3, 3) | (true, 1, 4) => "port unreachable",
+        (false, 3, 4) | (true, 2, _) => "packet too big",
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => "prohibited",
+        (false, 11, _) | (true, 3, _) => "time exceeded",
+        _ => return format!("type {kind} code {code}"),
+    };
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::PacketBuilder;
+
+    #[test]
+    fn a_segment_is_decoded_whole() {
+        let builder =
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let mut frame = Vec::new();
+        builder
+            .tcp(40022, 43211, 7, 512)
+            .psh()
+            .ack(9)
+            .write(&mut frame, b"data1")
+            .unwrap();
+        let packet = Packet::decode(&frame, Duration::ZERO, &"a".into());
+        assert_eq!(packet.to_string(), "PSH ACK  5 bytes");
+        assert_eq!(packet.data(), b"data1");
+        assert_eq!(packet.source, "10.0.0.1:40022".parse().unwrap());
+        let tcp = packet.tcp().unwrap();
+        assert_eq!((tcp.sequence, tcp.acknowledgement, tcp.window), (7, 9, 512));
+        assert!(tcp.flags.has(PSH | ACK) && !tcp.flags.has(PSH | FIN));
+    }
+
+    #[test]
+    fn garbage_is_no_error() {
+        for frame in [&b""[..], b"\xff", &[0; 60]] {
+            assert!(matches!(
+                Packet::decode(frame, Duration::ZERO, &"a".into()).kind,
+                Kind::Other(_)
+            ));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A program on a host, as an experiment sees it.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drive::{DriveError, End, Ending, Program, Signal, Stream};
+
+use crate::check::Check;
+use crate::host::Host;
+use crate::lab::Shared;
+use crate::packets::{Party, Passed};
+use crate::record::What;
+use crate::tracer::Calls;
+
+/// A program that was started on a host. It is killed when the experiment is over.
+#[derive(Clone)]
+pub struct Process {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) program: Program,
+    pub(crate) host: Host,
+    pub(crate) column: usize,
+    pub(crate) calls: Option<Arc<Calls>>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Deref for Process {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.inner.program
+    }
+}
+
+impl Process {
+    /// Types a line.
+    pub fn types(&self, line: &str) -> Result<(), DriveError> {
+        let shared = &self.inner.shared;
+        shared.happened(shared.clock.now(), What::Typed(self.inner.column, line.into()));
+        self.inner.program.types(line)
+    }
+
+    /// Waits for a server's first line, and returns the address it listens on.
+    pub fn listens(&self) -> Result<SocketAddr, DriveError> {
+        let address = self.inner.program.listens()?;
+        self.inner.host.look();
+        Ok(address)
+    }
+
+    /// Sends a signal, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
+        // Afterwards there may be nothing left to look at.
+        self.inner.host.look();
+        self.inner.program.signal(signal);
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub fn kill(&self) -> Result<End, DriveError> {
+        self.signal(Signal::SIGKILL);
+        self.ends()
+    }
+
+    /// What it has said on standard output so far.
+    pub fn output(&self) -> Output {
+        Output::of(self.out())
+    }
+
+    /// What it has said on standard error so far.
+    pub fn errors(&self) -> Output {
+        Output::of(self.err())
+    }
+
+    /// The host it runs on.
+    pub fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
+    /// The system calls that it has made. Empty unless it was started by [`Host::traces`].
+    pub fn calls(&self) -> Arc<Calls> {
+        self.inner.calls.clone().unwrap_or_default()
+    }
+
+    /// When it ended, in the time of the experiment, or what it does instead.
+    pub fn time_of(&self, end: &End) -> Duration {
+        self.inner.shared.clock.at(end.at)
+    }
+}
+
+impl Party for Process {
+    fn sent(&self, packet: &Passed) -> bool {
+        packet.from == Some(self.inner.column)
+    }
+
+    fn was_sent(&self, packet: &Passed) -> bool {
+        packet.to == Some(self.inner.column)
+    }
+}
+
+/// Asked about an end: how it came.
+pub trait EndChecks {
+    /// It exited with this code.
+    fn exited_with(&self, code: i32) -> Check;
+    /// A signal killed it.
+    fn was_killed_by(&self, signal: Signal) -> Check;
+}
+
+impl EndChecks for End {
+    fn exited_with(&self, code: i32) -> Check {
+        Check::new(self.ending == Ending::Exited(code), format_args!("it {}", self.ending))
+    }
+
+    fn was_killed_by(&self, signal: Signal) -> Check {
+        Check::new(self.ending == Ending::Killed(signal), format_args!("it {}", self.ending))
+    }
+}
+
+/// The lines of one output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    lines: Vec<String>,
+}
+
+impl Output {
+    fn of(stream: &Stream) -> Self {
+        Self { lines: stream.lines().into_iter().map(|line| line.text).collect() }
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// How many lines contain the text.
+    pub fn count(&self, text: &str) -> usize {
+        self.lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// A line contains the text.
+    pub fn says(&self, text: &str) -> Check {
+        Check::new(self.count(text) > 0, self.seen())
+    }
+
+    /// No line contains the text.
+    pub fn lacks(&self, text: &str) -> Check {
+        !self.says(text)
+    }
+
+    /// These are the lines that contain `about`, in this order.
+    pub fn says_exactly(&self, about: &str, expected: &[&str]) -> Check {
+        let lines: Vec<_> = self.lines.iter().filter(|line| line.contains(about)).collect();
+        Check::new(lines == expected, format_args!("{lines:?}"))
+    }
+
+    /// It is empty.
+    pub fn is_empty(&self) -> Check {
+        Check::new(self.lines.is_empty(), self.seen())
+    }
+
+    fn seen(&self) -> String {
+        const SHOWN: usize = 8;
+        match self.lines.len() {
+            0 => "it says nothing".into(),
+            count if count <= SHOWN => format!("it says {:?}", self.lines),
+            count => format!("it says {count} lines, the last {:?}", &self.lines[count - SHOWN..]),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Tells the user what came of a run.
+
+use std::fmt::Write;
+
+use crate::ladder::{self, TextOptions};
+use crate::record::Verdict;
+use crate::run::{Report, Run, Status};
+
+/// The whole story of one experiment: ladder, claims, control.
+pub fn full(report: &Report, options: &TextOptions) -> String {
+    let mut text = String::new();
+    let experiment = &report.experiment;
+    match &report.run {
+        None => _ = writeln!(text, "{} · {}", experiment.id, experiment.title),
+        Some(run) => {
+            text += &ladder::text(&run.record, options);
+            if let Some(why) = &run.broke_off {
+                _ = writeln!(text, "✗ the story broke off: {why}");
+            }
+        }
+    }
+    match &report.status {
+        Status::Skip(reason) => _ = writeln!(text, "– skipped: {reason}"),
+        Status::Discovery(what) => {
+            _ = writeln!(
+                text,
+                "◇ a discovery: this kernel does what the experiment does not know. {what}\n  Please report it, with \
+                 the kernel's version and this output."
+            );
+        }
+        _ => {}
+    }
+    if let Some(control) = &report.control {
+        text += &control_text(report, control, options);
+    }
+    text
+}
+
+/// What the control did, in a few lines; with its ladder when it did not do as it must.
+fn control_text(report: &Report, control: &Run, options: &TextOptions) -> String {
+    let mut text = format!("\ncontrol: {}\n", report.experiment.control);
+    if let Status::Fail(why) = &report.status {
+        text += &ladder::text(&control.record, options);
+        _ = writeln!(text, "✗ {why}");
+        return text;
+    }
+    for claim in control.record.claims.iter().filter(|claim| claim.central) {
+        let broken = if claim.verdict == Verdict::Unseen { "–" } else { "✓ fails, as it must:" };
+        _ = writeln!(text, "{broken} {}\n    seen: {}", claim.sentence, claim.seen);
+    }
+    text
+}
+
+/// One line about an experiment among many.
+pub fn line(report: &Report) -> String {
+    let Report { experiment, run, control, status } = report;
+    let (mark, detail) = match status {
+        Status::Pass => {
+            let claims = run.as_ref().map_or(0, |run| run.record.claims.len());
+            let seconds = run.as_ref().map_or(0.0, |run| run.record.took.as_secs_f64());
+            let control = if control.is_some() { ", control fails as it must" } else { "" };
+            ("✓", format!("{claims} claims{control}, {seconds:.2} s"))
+        }
+        Status::Fail(why) => ("✗", why.clone()),
+        Status::Skip(why) => ("–", why.clone()),
+        Status::Discovery(why) => ("◇", why.clone()),
+    };
+    format!("{mark} {:<28} {detail}", experiment.id)
+}
+
+/// The last line of a run of many.
+pub fn summary(reports: &[Report]) -> String {
+    let count = |wanted: fn(&Status) -> bool| reports.iter().filter(|report| wanted(&report.status)).count();
+    let passed = count(|status| *status == Status::Pass);
+    let failed = count(|status| matches!(status, Status::Fail(_)));
+    let mut text = format!("{passed} passed, {failed} failed");
+    for (number, word) in [
+        (count(|status| matches!(status, Status::Skip(_))), "skipped"),
+        (count(|status| matches!(status, Status::Discovery(_))), "discoveries"),
+    ] {
+        if number > 0 {
+            _ = write!(text, ", {number} {word}");
+        }
+    }
+    text
+}
