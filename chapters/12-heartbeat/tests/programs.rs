@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use drive::{Ending, Program, Signal};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
 
 const LENGTH: usize = 1028;
 
@@ -38,38 +40,45 @@ fn client(program: &[&str], address: SocketAddr, arguments: &[&str]) -> Program 
     chap_12(&[program, &[&host, "--port", &port], arguments].concat())
 }
 
-/// A client in a hurry: the text's numbers, a hundred times faster.
+/// A client in a hurry, a hundred times as fast as the text's unless `arguments` say otherwise.
 fn pingclient(address: SocketAddr, arguments: &[&str]) -> Program {
-    let hurry = ["--idle", "0.1", "--interval", "0.03"];
-    client(&["pingclient"], address, &[&hurry, arguments].concat())
+    let mut arguments = arguments.to_vec();
+    for (option, value) in [("--idle", "0.1"), ("--interval", "0.03")] {
+        if !arguments.contains(&option) {
+            arguments.extend([option, value]);
+        }
+    }
+    client(&["pingclient"], address, &arguments)
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
-    patient(stream)
+    impatient(&stream);
+    stream
 }
 
-fn patient(stream: TcpStream) -> TcpStream {
-    let deadline = Some(Duration::from_secs(20));
-    stream.set_read_timeout(deadline).unwrap();
-    stream
+/// Nothing in these tests waits for ever: neither read nor accept, socket(7).
+fn impatient(socket: impl AsFd) {
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(20, 0)).unwrap();
 }
 
 fn listener(host: &str) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((host, 0)).unwrap();
+    impatient(&listener);
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 fn accept(listener: &TcpListener) -> TcpStream {
-    patient(listener.accept().unwrap().0)
+    let (stream, _) = listener.accept().unwrap();
+    impatient(&stream);
+    stream
 }
 
 fn socket(host: &str) -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind((host, 0)).unwrap();
-    let deadline = Some(Duration::from_secs(20));
-    socket.set_read_timeout(deadline).unwrap();
+    impatient(&socket);
     let address = socket.local_addr().unwrap();
     (socket, address)
 }
@@ -150,8 +159,10 @@ fn e3_a_bad_client_is_no_end_of_the_server() {
             .unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    let stream = connect(address);
+    let mut stream = connect(address);
     let own = stream.local_addr().unwrap();
+    stream.write_all(&message(PING)).unwrap();
+    assert_eq!(receive(&mut stream), message(PONG));
     reset(stream);
     let complaint = "read: Connection reset by peer (os error 104)";
     server

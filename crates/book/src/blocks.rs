@@ -61,8 +61,6 @@ pub fn blocks(source: &str, found: &mut Found) -> Vec<Block> {
                         last: line_of(source, end),
                         content: String::new(),
                     });
-                } else {
-                    found.at(first, "a code block by indentation: use a fence (```)");
                 }
             }
             Event::Text(text) => {
@@ -114,7 +112,6 @@ mod tests {
         assert_eq!(complaints("```sh\ncd x\nls\n```\n"), 1);
         assert_eq!(complaints("```sh\ncd \\\n```\n"), 1);
         assert_eq!(complaints("```text\n{{#include a}}\nand more\n```\n"), 1);
-        assert_eq!(complaints("text\n\n    by indentation\n"), 1);
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub fn check(docs: &Path) -> anyhow::Result<Book> {
 
     let mut pages = Pages::new();
     let mut text = BTreeMap::new();
-    let present =
-        summary::present(&sources).with_context(|| format!("list {}", sources.display()))?;
+    let present = summary::present(&sources, &docs.join(include::RUNS))
+        .with_context(|| format!("list {}", sources.display()))?;
     for path in &present {
         let mut found = Found::default();
         if !listed.contains(path) {

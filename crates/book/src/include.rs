@@ -9,6 +9,12 @@ use std::path::{Component, Path, PathBuf};
 use crate::Found;
 use crate::blocks::Block;
 
+/// Where the lab writes what its runs showed, in the book's directory: parts of pages.
+pub const RUNS: &str = "src/lab";
+
+/// Where drawings are that no run can make.
+const PICTURES: &str = "pictures";
+
 /// A page with everything included.
 #[derive(Debug, Default)]
 pub struct Expanded {
@@ -138,30 +144,30 @@ fn included(target: &Target, in_block: bool, place: Place) -> Result<Vec<String>
         return Err(format!("`{}` is outside the workspace", target.path));
     };
     let name = name.display().to_string();
-    let generated = path.strip_prefix(place.docs.join("generated"));
-    if !in_block && generated.is_err() && !path.starts_with(place.docs.join("pictures")) {
+    let run = path.strip_prefix(place.docs.join(RUNS)).ok();
+    if !in_block && run.is_none() && !path.starts_with(place.docs.join(PICTURES)) {
         return Err(format!(
-            "`{name}` outside a code block: only docs/generated and docs/pictures may be included there"
+            "`{name}` outside a code block: only docs/{RUNS} and docs/{PICTURES} may be included there"
         ));
     }
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
-            let remedy = match generated.map(|file| file.with_extension("")) {
-                Ok(id) => format!("; `cargo run -p lab -- render {}` writes it", id.display()),
-                Err(_) => String::new(),
-            };
+            let remedy = run.map(|file| file.with_extension("").display().to_string());
+            let remedy = remedy.map_or(String::new(), |file| {
+                // lab/11-close.md is what 11/close showed.
+                let id = file.replacen('-', "/", 1);
+                format!("; `cargo run -p lab -- render {id}` writes it")
+            });
             return Err(format!("include of `{name}`: {error}{remedy}"));
         }
     };
-    let is_svg = path.extension().is_some_and(|kind| kind == "svg");
     let mut lines: Vec<&str> = match &target.anchor {
         Some(anchor) => between(&text, anchor).map_err(|what| format!("`{name}`: {what}"))?,
         None => text.lines().filter(|line| marker(line).is_none()).collect(),
     };
-    if is_svg {
-        // In Markdown a blank line ends a block of HTML, and the XML declaration has no place inside a page.
-        lines.retain(|line| !line.trim().is_empty() && !line.starts_with("<?xml"));
+    if !in_block {
+        keep_svg_whole(&mut lines);
     }
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
         lines.pop();
@@ -179,6 +185,16 @@ fn included(target: &Target, in_block: bool, place: Place) -> Result<Vec<String>
     } else {
         lines.into_iter().map(str::to_owned).collect()
     })
+}
+
+/// In Markdown a blank line ends a block of HTML, and the XML declaration has no place inside a page.
+fn keep_svg_whole(lines: &mut Vec<&str>) {
+    let mut inside = false;
+    lines.retain(|line| {
+        inside = (inside || line.contains("<svg")) && !line.contains("</svg>");
+        let ends_html = inside && line.trim().is_empty();
+        !ends_html && !line.starts_with("<?xml")
+    });
 }
 
 /// The lines between `ANCHOR: name` and `ANCHOR_END: name`, without the marks of other anchors.

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use mdbook_markdown::pulldown_cmark::{
-    BrokenLink, BrokenLinkCallback, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd,
+    BrokenLink, BrokenLinkCallback, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag,
+    TagEnd,
 };
 
 use crate::Found;
@@ -173,6 +174,10 @@ impl Reader<'_> {
             Event::End(TagEnd::Heading(_) | TagEnd::DefinitionListTitle) => self.end_heading(),
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                 self.page.links.push((dest_url.to_string(), line));
+            }
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Indented)) => {
+                self.found
+                    .at(line, "a code block by indentation: use a fence (```)");
             }
             Event::Start(Tag::FootnoteDefinition(name)) => {
                 self.anchor(&format!("footnote-{name}"), line);

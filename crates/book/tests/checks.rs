@@ -10,6 +10,26 @@ use tempfile::TempDir;
 
 const LESSON: &str = "11-lesson.md";
 
+/// What the lab has written of a run.
+const RUN: &str = "\
+<!-- made by `lab render 11/close`, signature 1 -->
+<!-- ANCHOR: ladder -->
+<div class=\"ladder\">
+<svg viewBox=\"0 0 2 2\">
+
+    <path d=\"M1 1\"/>
+</svg>
+</div>
+<!-- ANCHOR_END: ladder -->
+
+<!-- ANCHOR: server -->
+```console
+listening on 127.0.0.1:43211
+received 5 bytes: data1
+```
+<!-- ANCHOR_END: server -->
+";
+
 /// A workspace with a book in it.
 struct Fixture(TempDir);
 
@@ -40,9 +60,9 @@ impl Fixture {
             "chapters/11-lesson/src/main.rs",
             "fn main() {\n    // ANCHOR: say\n    if true {\n        println!();\n    }\n    // ANCHOR_END: say\n}\n",
         );
-        fixture.write("docs/generated/11/close.txt", "11/close\n  a run\n");
+        fixture.write("docs/src/lab/11-close.md", RUN);
         fixture.write(
-            "docs/generated/11/close.svg",
+            "docs/pictures/buffer.svg",
             "<?xml version=\"1.0\"?>\n<svg viewBox=\"0 0 1 1\">\n\n    <path d=\"M0 0\"/>\n</svg>\n",
         );
         fixture.lesson(&lesson());
@@ -104,8 +124,8 @@ fn lesson() -> String {
         page.push_str(match *section {
             "Run" => "\n```sh\ncargo run -p chap-11\n```\n",
             "Observe" => {
-                "\n<div class=\"ladder\">\n{{#include ../generated/11/close.svg}}\n</div>\n\n```text\n{{#include \
-                 ../generated/11/close.txt}}\n```\n"
+                "\n{{#include lab/11-close.md:ladder}}\n\n{{#include lab/11-close.md:server}}\n\n<div \
+                 class=\"ladder\">\n{{#include ../pictures/buffer.svg}}\n</div>\n"
             }
             "The code" => {
                 "\n```rust\n{{#include ../../chapters/11-lesson/src/main.rs:say}}\n```\n"
@@ -208,19 +228,14 @@ fn an_include_from_outside_the_workspace() {
 
 #[test]
 fn a_run_that_was_not_rendered() {
-    let fixture = Fixture::new();
-    fixture.remove("docs/generated/11/close.svg");
-    let line = line_of(&lesson(), "close.svg");
-    fixture.fails(
-        &format!("src/{LESSON}:{line}"),
-        "`cargo run -p lab -- render 11/close` writes it",
-    );
+    let (fixture, place) = changed("lab/11-close.md:ladder", "lab/11-shut-rd.md:ladder");
+    fixture.fails(&place, "`cargo run -p lab -- render 11/shut-rd` writes it");
 }
 
 #[test]
 fn an_include_into_the_text_from_the_sources() {
     let (fixture, place) = changed(
-        "../generated/11/close.svg",
+        "../pictures/buffer.svg",
         "../../chapters/11-lesson/src/main.rs",
     );
     fixture.fails(&place, "outside a code block");
@@ -240,15 +255,23 @@ fn code_in_html() {
 
 #[test]
 fn an_include_that_ends_its_own_block() {
-    let fixture = Fixture::new();
-    fixture.write("docs/generated/11/close.txt", "a\n```\nb\n");
-    let line = line_of(&lesson(), "close.txt");
+    let (fixture, place) = changed(
+        "../../chapters/11-lesson/src/main.rs:say",
+        "lab/11-close.md:server",
+    );
+    let place = format!("docs/{place}: what is included ends the code block");
     let problems = fixture.problems();
-    let place = format!("docs/src/{LESSON}:{line}: what is included ends the code block");
     assert!(
         problems.iter().any(|problem| problem.starts_with(&place)),
         "{problems:#?}"
     );
+}
+
+#[test]
+fn code_by_indentation() {
+    let (fixture, place) = changed("An [RST]", "An\n\n    [RST]");
+    let line: usize = place.rsplit(':').next().unwrap().parse().unwrap();
+    fixture.fails(&format!("src/{LESSON}:{}", line + 2), "by indentation");
 }
 
 #[test]
@@ -463,11 +486,11 @@ fn the_program_builds_where_it_is_told() {
 
     let page = fs::read_to_string(fixture.0.path().join("out/11-lesson.html")).unwrap();
     assert!(page.contains("<div class=\"source\">chapters/11-lesson/src/main.rs</div>"));
-    assert!(page.contains("<code class=\"language-rust\">if true {\n    println!();\n}\n</code>"));
-    assert!(
-        page.contains("<svg viewbox=\"0 0 1 1\">\n    <path d=\"M0 0\"/>\n</svg>")
-            || page.contains("<svg viewBox")
-    );
+    assert!(page.contains("<code class=\"language-rust\">if true {\n    println!();\n}</code>"));
+    // A browser's parser gives the names in an SVG their capitals back.
+    assert!(page.contains("<svg viewbox=\"0 0 1 1\">\n    <path d=\"M0 0\" />\n</svg>"));
+    assert!(page.contains("<svg viewbox=\"0 0 2 2\">\n    <path d=\"M1 1\" />\n</svg>"));
+    assert!(page.contains("data1\n</code></pre>") || page.contains("data1</code></pre>"));
 
     // It may be built again in the same place, and not over anything else.
     assert!(fixture.run(&["--out", "out"]).status.success());
@@ -578,6 +601,9 @@ fn the_template_passes() {
         "[[question]]\nid = \"q-11-1\"\npage = \"11-close-shutdown.md\"\nasks = \"Why?\"\nshown_by = \
          [\"11/exit-sends-fin\"]\n",
     );
+    let claims = "<!-- ANCHOR: claims -->\n- it holds\n<!-- ANCHOR_END: claims -->\n";
+    let run = RUN.replace("server", "graceclient") + claims;
+    fixture.write("docs/src/lab/11-close.md", &run);
     fixture.write(
         "chapters/11-close-shutdown/src/graceserver.rs",
         "// ANCHOR: answer\nx();\n// ANCHOR_END: answer\n",

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Book, Shared};
 use crate::observe::{Log, Tuple};
@@ -161,14 +161,17 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     }
     for process in &parts.processes {
         let inner = &process.inner;
+        let end = process.ended();
+        // We may read a last line only after we have learnt of the end.
+        let at = |moment: Instant| shared.clock.at(end.map_or(moment, |end| moment.min(end.at)));
         for line in process.out().lines() {
-            events.push(Event { at: shared.clock.at(line.at), what: What::Said(inner.column, line.text) });
+            events.push(Event { at: at(line.at), what: What::Said(inner.column, line.text) });
         }
         for line in process.err().lines() {
-            events.push(Event { at: shared.clock.at(line.at), what: What::Complained(inner.column, line.text) });
+            events.push(Event { at: at(line.at), what: What::Complained(inner.column, line.text) });
         }
-        if let Some(end) = process.ended() {
-            events.push(Event { at: shared.clock.at(end.at), what: What::Ended(inner.column, end.ending.to_string()) });
+        if let Some(end) = end {
+            events.push(Event { at: at(end.at), what: What::Ended(inner.column, end.ending.to_string()) });
         }
         for call in inner.calls.iter().flat_map(|calls| calls.all()).filter(|call| call.interesting()) {
             let at = call.ended_at.unwrap_or(call.at);

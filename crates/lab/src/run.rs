@@ -98,7 +98,7 @@ impl Bench {
         let broke_off = match told {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
-            Err(panic) => Some(LabError::Panicked(panic_text(&panic))),
+            Err(panic) => Some(LabError::Panicked(panic_text(&*panic))),
         };
         let shared = &lab.shared;
         let (columns, events) = assemble::story(shared, over);

@@ -172,6 +172,8 @@ impl Wire {
         state.generation += 1;
         drop(state);
         self.kick();
+        // Both ends of the pair go. An error means that the host's network was gone already, and its end with it.
+        let _ = self.namespace.enter(|| route::remove(&format!("port{port}")));
     }
 
     fn kick(&self) {

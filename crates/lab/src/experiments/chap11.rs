@@ -110,10 +110,10 @@ fn shutdown(lab: &Lab) -> Outcome {
     lab.central("both answers still arrive", answers);
     lab.central("nobody sends a reset", packets.clone().lacks(RST));
     lab.claim("the client sent its FIN before the first answer came", {
-        let first = |found: Option<&Passed>| found.map(|packet| packet.sent);
-        let fin = first(packets.clone().from(&client).with(FIN).first());
-        let answer = first(packets.clone().from(&server).carrying_data().first());
-        Check::new(fin.is_some() && fin < answer, format_args!("FIN at {fin:?}, first answer at {answer:?}"))
+        let time = |packet: &Passed| packet.sent;
+        let fin = packets.clone().from(&client).with(FIN).first().map(time);
+        let answer = packets.clone().from(&server).carrying_data().first().map(time);
+        packets.check(fin.is_some() && fin < answer)
     });
     let of_server = packets.from(&server);
     let last_is_fin = of_server.iter().rfind(|packet| packet.length > 0 || has_fin(packet)).is_some_and(has_fin);

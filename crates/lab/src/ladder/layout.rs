@@ -1,6 +1,6 @@
 //! Where everything stands, in columns of characters: the terminal and the SVG share it.
 
-use super::rows::{Between, Ladder, Piece, Row, Tone, text_at_left};
+use super::rows::{Between, Ladder, Row, Tone, text_at_left};
 use super::words::{width, wrap};
 
 /// A text at its place: the line within its row, and the column.
@@ -52,7 +52,7 @@ impl Layout {
         let left = text_at_left(0, lanes);
         // A blank stands on each side of a lifeline that has text there.
         let room = room.checked_sub(gutter + lanes + 1 + usize::from(left))?;
-        let parts = (0..3).map(|shortness| parts(ladder, left, shortness));
+        let parts = (0..4).map(|shortness| parts(ladder, left, shortness));
         let parts = { parts }.find(|parts| parts.iter().map(|part| part.least).sum::<usize>() <= room)?;
         let widths = share(&parts, room);
         let mut lines = vec![gutter + if left { widths[0] + 1 } else { 0 }];
@@ -96,15 +96,20 @@ impl Layout {
             let mut line = 0;
             let mut used = 0;
             for (number, piece) in cell.iter().enumerate() {
-                let text = fitting(piece, room);
-                if number > 0 {
-                    if piece.tone == Tone::State && used + 2 + width(&text) <= room {
-                        used += 2;
-                    } else {
-                        (line, used) = (line + 1, 0);
-                    }
+                let mut text = piece.text.as_str();
+                // A state stands behind what else is here; where the whole way to it has no room, its last step does.
+                let state = piece.tone == Tone::State;
+                let start = if number > 0 { used + 2 } else { 0 };
+                if state && start + width(text) > room {
+                    text = last_step(text);
                 }
-                for (part, text) in wrap(&text, room, self.limit).into_iter().enumerate() {
+                if state && number > 0 && start + width(text) <= room {
+                    used = start;
+                } else if number > 0 {
+                    (line, used) = (line + 1, 0);
+                    text = if width(&piece.text) <= room { &piece.text } else { text };
+                }
+                for (part, text) in wrap(text, room, self.limit).into_iter().enumerate() {
                     if part > 0 {
                         (line, used) = (line + 1, 0);
                     }
@@ -118,13 +123,9 @@ impl Layout {
     }
 }
 
-/// A state's history is left out where only the state itself fits.
-fn fitting(piece: &Piece, room: usize) -> String {
-    let mut text = piece.text.as_str();
-    if piece.tone == Tone::State && width(text) > room {
-        text = text.rfind("→ ").map_or(text, |at| &text[at..]);
-    }
-    text.into()
+/// A connection's way from state to state; its last step alone.
+fn last_step(text: &str) -> &str {
+    text.rfind("→ ").map_or(text, |at| &text[at..])
 }
 
 /// What the parts need: the first lane's text (if that is at its left), the gaps between the lanes, the last lane's text.
@@ -132,10 +133,13 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     let lanes = ladder.lanes.len();
     let mut parts = vec![Part::default(); lanes + 1];
     let part_of = |lane: usize| if left && lane == 0 { 0 } else { lane + 1 };
-    let least_text = [16, 14, 6][shortness];
+    let least_text = [16, 14, 12, 6][shortness];
+    // With many lanes a text may run on over the next ones, all but the last lane's.
+    let most_text = if lanes > 3 { 16 } else { usize::MAX };
     for (number, lane) in ladder.lanes.iter().enumerate() {
-        let name = width(&lane.name);
-        parts[part_of(number)].needs(least_text, name.max(width(&lane.place)));
+        let word = lane.name.split(' ').map(width).max().unwrap_or(0);
+        let least = if shortness < 3 { word.min(16) } else { 6 };
+        parts[part_of(number)].needs(least, width(&lane.name).max(width(&lane.place)));
     }
     for part in &mut parts[1..lanes] {
         part.needs(6, 8);
@@ -143,14 +147,16 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     for row in &ladder.rows {
         for (lane, cell) in row.cells.iter().enumerate() {
             for piece in cell {
-                parts[part_of(lane)].needs(least_text, width(&piece.text) + 1);
+                let most = if lane + 1 < lanes { most_text } else { usize::MAX };
+                let least = if most_text < usize::MAX && lane + 1 < lanes { 6 } else { least_text };
+                parts[part_of(lane)].needs(least, (width(&piece.text) + 1).min(most));
             }
         }
         match &row.between {
             Between::Arrow(arrow) => {
                 let (from, to) = arrow.span();
                 let gaps = to - from;
-                let least = width(&arrow.labels[shortness]) + 4;
+                let least = width(&arrow.labels[shortness.min(2)]) + 4;
                 let wish = width(&arrow.labels[0]) + 8;
                 for part in &mut parts[from + 1..=to] {
                     part.needs(least.div_ceil(gaps), wish.div_ceil(gaps));
@@ -172,7 +178,7 @@ fn share(parts: &[Part], room: usize) -> Vec<usize> {
     let mut widths: Vec<usize> = parts.iter().map(|part| part.least).collect();
     let mut left = room - widths.iter().sum::<usize>();
     let gaps = 1..parts.len() - 1;
-    let longer = 36 / gaps.len().max(1);
+    let longer = 12 / gaps.len().max(1);
     let wishes = [0, longer].map(|extra| {
         let wish = |(number, part): (usize, &Part)| {
             part.wish + if gaps.contains(&number) { extra } else { 0 }

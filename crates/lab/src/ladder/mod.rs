@@ -3,8 +3,11 @@
 mod arrow;
 mod fold;
 mod layout;
+mod markdown;
 mod plot;
 mod rows;
+mod signature;
+mod svg;
 mod text;
 mod words;
 
@@ -28,19 +31,21 @@ pub fn text(record: &Record, options: &TextOptions) -> String {
     text::text(record, options)
 }
 
-/// The ladder as an SVG element, to be put into an HTML page as it is.
-pub fn svg(_record: &Record) -> String {
-    "<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>".into()
+/// The ladder as an SVG element, to be put into an HTML page as it is: no line of it is blank, its ids begin with the
+/// experiment's, and its colours are the page's. The claims are not in it: see [`claims_markdown`].
+pub fn svg(record: &Record) -> String {
+    svg::svg(record)
 }
 
-/// What matters of a run: equal for two runs of unchanged programs.
+/// What matters of a run: equal for two runs of unchanged programs, on a busy machine too. What was drawn from a run with the
+/// same signature need not be drawn again.
 pub fn signature(record: &Record) -> String {
-    record.id.clone()
+    signature::signature(record)
 }
 
-/// The claims as a Markdown list.
+/// The claims as a Markdown list, with what was seen of those that do not hold.
 pub fn claims_markdown(record: &Record) -> String {
-    record.claims.iter().map(|claim| format!("- {}\n", claim.sentence)).collect()
+    markdown::claims(record)
 }
 
 #[cfg(test)]

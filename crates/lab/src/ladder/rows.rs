@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::arrow::{Arrow, Ink, Leg, Namer};
 use super::fold::{Item, fold};
-use super::words::{clean, milliseconds};
+use super::words::{clean, milliseconds, width, wrap};
 use crate::packet::Packet;
 use crate::record::{Record, What};
 
 /// What happens at one end of a packet within this time is put down to the packet.
-const SOON: Duration = Duration::from_millis(5);
+pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// What a piece of text is; each has its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,23 @@ pub(super) struct Lane {
     pub(super) ends: Option<usize>,
 }
 
+impl Lane {
+    /// Host and address in lines of at most `room` columns; an address is broken before its port.
+    pub(super) fn place(&self, room: usize) -> Vec<String> {
+        if self.place.is_empty() {
+            return Vec::new();
+        }
+        if width(&self.place) <= room {
+            return vec![self.place.clone()];
+        }
+        let words = match self.place.rsplit_once(':') {
+            Some((address, port)) => vec![address.to_owned(), format!(":{port}")],
+            None => vec![self.place.clone()],
+        };
+        words.iter().flat_map(|words| wrap(words, room, None)).map(|line| line.trim().into()).collect()
+    }
+}
+
 /// The whole picture, not yet laid out.
 #[derive(Debug)]
 pub(super) struct Ladder {
@@ -100,13 +117,6 @@ impl Ladder {
             }
         }
         builder.finish()
-    }
-
-    pub(super) fn arrows(&self) -> impl Iterator<Item = &Arrow> {
-        self.rows.iter().filter_map(|row| match &row.between {
-            Between::Arrow(arrow) => Some(arrow),
-            _ => None,
-        })
     }
 }
 

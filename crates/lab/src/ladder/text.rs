@@ -141,10 +141,8 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
         for (line, name) in names.iter().enumerate() {
             canvas.put(line, x, name, BOLD);
         }
-        if !lane.place.is_empty() {
-            for (line, place) in wrap(&lane.place, room, None).iter().enumerate() {
-                canvas.put(names.len() + line, x, place, DIM);
-            }
+        for (line, place) in lane.place(room).iter().enumerate() {
+            canvas.put(names.len() + line, x, place, DIM);
         }
     }
     canvas.put(0, layout.times - 2, "ms", DIM);
@@ -388,10 +386,14 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
             canvas.put(top + line, 4, words, strong);
         }
         if verbose || claim.verdict != Verdict::Holds {
-            for seen in claim.seen.lines().filter(|line| !line.trim().is_empty()) {
+            let seen = claim.seen.lines().filter(|line| !line.trim().is_empty());
+            for (number, seen) in seen.enumerate() {
                 let top = canvas.lines.len();
-                for (line, words) in wrap(&clean(seen), room - 8, None).iter().enumerate() {
-                    canvas.put(top + line, 8, words, DIM);
+                for (line, words) in wrap(&clean(seen), room - 10, None).iter().enumerate() {
+                    canvas.put(top + line, 10, words, DIM);
+                }
+                if number == 0 {
+                    canvas.put(top, 4, "seen:", DIM);
                 }
             }
         }

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libc::c_int;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 use super::attempted;
-use super::netlink::{Message, request};
+use super::netlink::{Message, attributes, request};
 
 /// include/uapi/linux/veth.h: the attribute that describes the other end.
 const VETH_INFO_PEER: u16 = 1;
@@ -63,9 +65,38 @@ pub fn make_veth(name: &str, peer_name: &str, peer_namespace: BorrowedFd) -> io:
     )))
 }
 
-/// Sets an interface up. A wire carries packets when both of its ends are up.
+/// Sets an interface up. A wire carries packets when both of its ends are up, see [`wait_until_running`].
 pub fn set_up(name: &str) -> io::Result<()> {
     set_flag(name, libc::IFF_UP, true).map_err(attempted(format_args!("set {name} up")))
+}
+
+/// Waits until an interface not only is up but sends. Call it for both ends of a wire when both are set up.
+///
+/// The kernel notices later, in a work queue, that the other end is there (Documentation/networking/operstates.rst).
+/// Until then it drops what is sent, and a SYN is lost for a second. `TimedOut` when the other end stays down.
+pub fn wait_until_running(name: &str) -> io::Result<()> {
+    const UP: u8 = 6;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let look = || -> io::Result<bool> {
+        // The reply is made under the lock under which the interface begins to send.
+        let message = interface_message(libc::RTM_GETLINK, libc::NLM_F_ACK, index_of(name)?, 0, 0);
+        let replies = request(SockProtocol::NetlinkRoute, message)?;
+        let mut found = replies
+            .iter()
+            .flat_map(|reply| attributes(reply.get(16..).unwrap_or_default()));
+        Ok(found.any(|(kind, value)| kind == libc::IFLA_OPERSTATE && value == [UP]))
+    };
+    loop {
+        match look() {
+            Ok(true) => break Ok(()),
+            Ok(false) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+            Ok(false) => break Err(io::ErrorKind::TimedOut.into()),
+            Err(error) => break Err(error),
+        }
+    }
+    .map_err(attempted::<io::Error>(format_args!(
+        "wait until {name} sends"
+    )))
 }
 
 /// Sets an interface down. The routes through it are gone, and come not back when it is up again.

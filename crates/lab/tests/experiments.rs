@@ -1,0 +1,62 @@
+//! Every experiment as a test of its own name: `cargo test -p lab 11/close`. Each runs with its control.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lab::experiment::Experiment;
+use lab::experiments;
+use lab::ladder::TextOptions;
+use lab::programs::Programs;
+use lab::report;
+use lab::run::{Bench, Status};
+use lab::sandbox::{self, Sandbox};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let packages: BTreeSet<String> = experiments::all().flat_map(|experiment| experiment.packages()).collect();
+    let programs = match Programs::build(&packages.into_iter().collect::<Vec<_>>()) {
+        Ok(programs) => programs,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let sandbox = sandbox::enter();
+    if sandbox != Sandbox::Namespaces {
+        // All experiments then share one port.
+        arguments.test_threads = Some(1);
+    }
+    let bench = Arc::new(Bench { sandbox, programs, trace: false });
+    libtest_mimic::run(&arguments, trials(Some(&bench))).exit_code()
+}
+
+fn trials(bench: Option<&Arc<Bench>>) -> Vec<Trial> {
+    let trial = |experiment: Experiment| {
+        let bench = bench.cloned();
+        Trial::test(experiment.id, move || bench.map_or(Ok(()), |bench| run(&bench, &experiment)))
+            .with_ignored_flag(experiment.slow)
+    };
+    experiments::all().map(trial).collect()
+}
+
+fn run(bench: &Bench, experiment: &Experiment) -> Result<(), Failed> {
+    let report = bench.report(experiment, true);
+    let strict = std::env::var_os("CI").is_some();
+    match &report.status {
+        Status::Pass => Ok(()),
+        Status::Discovery(_) if !strict => Ok(()),
+        Status::Skip(reason) => {
+            eprintln!("{} skipped: {reason}", experiment.id);
+            Ok(())
+        }
+        Status::Fail(_) | Status::Discovery(_) => {
+            let options = TextOptions { width: 120, colour: false, full: true, verbose: true };
+            Err(format!("{}\n{}", report::line(&report), report::full(&report, &options)).into())
+        }
+    }
+}
