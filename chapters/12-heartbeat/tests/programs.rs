@@ -1,6 +1,6 @@
 //! The lesson's programs, over real sockets.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
@@ -91,9 +91,14 @@ fn receive(stream: &mut TcpStream) -> [u8; LENGTH] {
 
 fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 4096];
-    let (length, from) = socket.recv_from(&mut buffer).unwrap();
-    buffer.truncate(length);
-    (buffer, from)
+    loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) => return (buffer[..length].to_vec(), from),
+            // A call with a timeout is not restarted, signal(7), and the end of a child may interrupt it.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Ends a connection with RST: SO_LINGER of no time, chapter 10.

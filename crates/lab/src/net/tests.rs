@@ -106,12 +106,15 @@ fn a_connection_over_a_wire_is_seen_in_every_state() {
     for address in ["10.7.0.2:0", "[fd00:7::2]:0"] {
         alone(move || {
             let wire = Wire::new();
+            let mut cn = Capture::open(Some("a0"), false).unwrap(); let mut cf = wire.there(|| Capture::open(Some("b0"), false)).unwrap();
             let listener = wire.there(|| TcpListener::bind(address)).unwrap();
             let server = listener.local_addr().unwrap();
             let mut client = TcpStream::connect(server).unwrap();
             let second = TcpStream::connect(server).unwrap();
             let (ours, remote) = (client.local_addr().unwrap(), second.local_addr().unwrap());
 
+            for f in frames(&mut cn) { eprintln!("DBG near {:?} {:?} {:02x?}", f.at, f.direction, f.bytes); }
+            for f in frames(&mut cf) { eprintln!("DBG far {:?} {:?} {:02x?}", f.at, f.direction, f.bytes); }
             // Both wait for accept, and belong to no file.
             let listening = wire.there(|| {
                 wait_for("two connections in the accept queue", || {
