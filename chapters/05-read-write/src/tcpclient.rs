@@ -1,9 +1,11 @@
 //! A client that hands all it has to send at once, and tells when send lets go of it.
 
+use std::io::stdin;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use common::address::Peer;
+use common::io::{Received, receive};
 use common::{Call, say, tcp};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, getsockopt, send, setsockopt, sockopt};
@@ -25,6 +27,9 @@ pub struct Args {
     /// Send one more byte after the others, as urgent data
     #[arg(long)]
     urgent: bool,
+    /// Then send each line that is typed, with its newline, until Ctrl-D
+    #[arg(long)]
+    typed: bool,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -40,19 +45,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let elapsed = || format!("after {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
 
     // ANCHOR: send_data
-    let mut rest = &data[..];
-    while !rest.is_empty() {
-        let count = send_some(&connection, rest, MsgFlags::empty()).call("send")?;
-        say!("send into buffer {count} {}", elapsed())?;
-        rest = &rest[count..];
-    }
+    let send_data = |data: &[u8]| -> anyhow::Result<()> {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let count = send_some(&connection, rest, MsgFlags::empty()).call("send")?;
+            say!("send into buffer {count} {}", elapsed())?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    };
     // ANCHOR_END: send_data
+    send_data(&data)?;
     // ANCHOR: urgent
     if args.urgent {
         send_some(&connection, b"!", MsgFlags::MSG_OOB).call("send MSG_OOB")?;
         say!("send urgent byte ! {}", elapsed())?;
     }
     // ANCHOR_END: urgent
+    let mut line = [0; 4096];
+    while args.typed
+        && let Received::Data(count) = receive(stdin(), &mut line).call("read standard input")?
+    {
+        send_data(&line[..count])?;
+    }
     // The kernel goes on sending what is in its buffer after this process has ended.
     Ok(())
 }

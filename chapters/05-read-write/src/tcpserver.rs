@@ -11,7 +11,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::socket::{Backlog, SockaddrStorage, bind, getsockopt, listen, setsockopt, sockopt};
 
 use crate::readn::{Block, read_once, readn};
-use crate::urgent;
+use crate::urgent::{self, Watch};
 
 const BLOCK: usize = 1024;
 
@@ -29,9 +29,9 @@ pub struct Args {
     /// Call read once for each block, where readn would go on until the block is full
     #[arg(long)]
     read_once: bool,
-    /// Look out for an urgent byte between blocks
-    #[arg(long)]
-    urgent: bool,
+    /// Look out for an urgent byte between blocks, with poll or with select
+    #[arg(long, value_name = "CALL", num_args = 0..=1, default_missing_value = "poll")]
+    urgent: Option<Watch>,
 }
 
 /// How often SIGUSR1 has come.
@@ -76,15 +76,15 @@ fn listener(args: &Args) -> Result<OwnedFd, CallError> {
 
 // ANCHOR: read_data
 fn read_data(connection: &OwnedFd, args: &Args) -> anyhow::Result<()> {
-    if args.urgent {
+    if args.urgent.is_some() {
         urgent::readable_by_block(connection, BLOCK)?;
     }
     let mut block = [0; BLOCK];
     let (mut full, mut short, mut bytes) = (0_usize, 0_usize, 0_usize);
     let ending = loop {
         say!("block in read")?;
-        if args.urgent {
-            urgent::await_block(connection)?;
+        if let Some(watch) = args.urgent {
+            urgent::await_block(connection, watch)?;
         }
         let outcome = if args.read_once {
             read_once(connection, &mut block)

@@ -236,6 +236,24 @@ fn e3_a_reset_is_not_an_end() {
     assert_eq!(server.err().text(), "");
 }
 
+/// What is typed follows, as it is, and the end of it ends the stream. A last line need not have a newline.
+#[test]
+fn typed_lines_are_sent_too() {
+    let (server, address) = tcpserver(&["--pause", "0"]);
+    let client = tcpclient(address, &["--bytes", "1020", "--typed"]);
+    client.says("send into buffer 1020 after ").unwrap();
+    client.types("abc").unwrap();
+    client.says("send into buffer 4 after ").unwrap();
+    server.says("1K read for 1").unwrap();
+    client.types_bytes(b"\xff\0").unwrap();
+    client.says("send into buffer 2 after ").unwrap();
+    client.closes_input();
+    assert!(client.ends().unwrap().success());
+    server
+        .says("client closed after 1026 bytes: full blocks 1, short blocks 1")
+        .unwrap();
+}
+
 /// Any bytes are data: a megabyte of every value, without a newline.
 #[test]
 fn binary_bytes_are_data() {
@@ -294,7 +312,8 @@ fn buffer_sizes_are_doubled_and_limited() {
 #[test]
 fn an_urgent_byte_overtakes_and_stays_out_of_the_stream() {
     for host in ["127.0.0.1", "::1"] {
-        let (server, address) = tcpserver(&["--bind", host, "--urgent"]);
+        let watch = if host == "::1" { "select" } else { "poll" };
+        let (server, address) = tcpserver(&["--bind", host, "--urgent", watch]);
         let client = tcpclient(address, &["--bytes", "1024000", "--urgent"]);
         client.says("send into buffer 1024000 after ").unwrap();
         client.says("send urgent byte ! after ").unwrap();
@@ -309,14 +328,20 @@ fn an_urgent_byte_overtakes_and_stays_out_of_the_stream() {
 /// It is noticed in the middle of a block too, while the rest of the block is still to come.
 #[test]
 fn an_urgent_byte_does_not_wait_for_a_full_block() {
-    let (server, address) = tcpserver(&["--pause", "0", "--urgent"]);
+    for watch in ["--urgent", "--urgent=select"] {
+        let (server, address) = tcpserver(&["--pause", "0", watch]);
+        sends_an_urgent_byte_in_a_block(&server, address);
+    }
+}
+
+fn sends_an_urgent_byte_in_a_block(server: &Program, address: SocketAddr) {
     for (byte, line) in [(b"!", "urgent byte !"), (b"\xff", r"urgent byte \xff")] {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(&[b'a'; 500]).unwrap();
         send(stream.as_raw_fd(), byte, MsgFlags::MSG_OOB).unwrap();
         server.says(line).unwrap();
-        // A signal in poll is no more than one in read.
-        interrupt(&server);
+        // A signal in poll or select is no more than one in read.
+        interrupt(server);
         stream.write_all(&[b'a'; 524]).unwrap();
         server.says("1K read for 1").unwrap();
         drop(stream);
@@ -359,6 +384,10 @@ fn bad_addresses_and_busy_ports_are_clear_errors() {
         (
             &["tcpserver", "--rcvbuf", "big"],
             "invalid value 'big' for '--rcvbuf <BYTES>'".into(),
+        ),
+        (
+            &["tcpserver", "--urgent", "epoll"],
+            "invalid value 'epoll' for '--urgent [<CALL>]'".into(),
         ),
         (
             &["tcpclient", "127.0.0.1", "--port", "1"],

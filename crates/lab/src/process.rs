@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drive::{DriveError, End, Ending, Program, Signal, Stream};
 
 use crate::check::Check;
+use crate::error::LabError;
 use crate::host::Host;
-use crate::lab::Shared;
+use crate::lab::{Shared, wait_a_little};
 use crate::packets::{Party, Passed};
 use crate::record::What;
 use crate::tracer::Calls;
@@ -62,6 +63,35 @@ impl Process {
     pub fn kill(&self) -> Result<End, DriveError> {
         self.signal(Signal::SIGKILL);
         self.ends()
+    }
+
+    /// Stops it (SIGSTOP) and waits until it stands still. Its sockets are the kernel's and live on.
+    pub fn halt(&self) -> Result<(), LabError> {
+        self.inner.shared.act(format!("{} is stopped", self.name()));
+        self.signal(Signal::SIGSTOP);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.stands_still() {
+            if Instant::now() > deadline {
+                return Err(LabError::Impossible(format!("{} does not stop", self.name())));
+            }
+            wait_a_little();
+        }
+        Ok(())
+    }
+
+    /// Lets it go on after [`Process::halt`].
+    pub fn resume(&self) {
+        self.inner.shared.act(format!("{} goes on", self.name()));
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Every one of its threads is stopped, or it has ended: proc_pid_stat(5).
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        // The name before it may contain anything.
+        let mut states = stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
+        states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
     }
 
     /// What it has said on standard output so far.

@@ -102,7 +102,10 @@ impl Namer {
             }
             notes.extend(self.repeats(packet, tcp));
             if name.contains(' ') {
-                initials = name.split(' ').filter_map(|flag| flag.chars().next()).collect();
+                initials = name
+                    .split(' ')
+                    .filter_map(|flag| flag.chars().next())
+                    .collect();
             }
         }
         let has_data = match packet.kind {
@@ -130,7 +133,10 @@ impl Namer {
         let counts = length + u32::from(tcp.flags.has(SYN)) + u32::from(tcp.flags.has(FIN));
         let end = tcp.sequence.wrapping_add(counts);
         let direction = (packet.source, packet.destination);
-        let next = *self.next.entry(direction).or_insert(end.wrapping_sub(counts));
+        let next = *self
+            .next
+            .entry(direction)
+            .or_insert(end.wrapping_sub(counts));
         // Sequence numbers are compared on a circle, RFC 9293 section 3.4.
         let ahead = end.wrapping_sub(next) as i32;
         let new_connection = tcp.flags.has(SYN) && ahead != 0;

@@ -102,12 +102,16 @@ fn squeeze<'a>(stretch: &[(usize, &'a Event, Likeness)], items: &mut Vec<Item<'a
     }
     let rare = |likeness: &Likeness| counts[likeness] <= RUN;
     if counts.values().all(|&count| count <= RUN) {
-        let all = stretch.iter().map(|&(number, event, _)| Item::Event(number, event));
+        let all = stretch
+            .iter()
+            .map(|&(number, event, _)| Item::Event(number, event));
         return items.extend(all);
     }
     if counts.keys().any(|likeness| rare(likeness)) {
         for part in stretch.split_inclusive(|(_, _, likeness)| rare(likeness)) {
-            let (end, before) = part.split_last().expect("split_inclusive gives no empty part");
+            let (end, before) = part
+                .split_last()
+                .expect("split_inclusive gives no empty part");
             if rare(&end.2) {
                 squeeze(before, items);
                 items.push(Item::Event(end.0, end.1));
@@ -138,15 +142,25 @@ fn more<'a>(
 ) -> Item<'a> {
     let number = left_out.len();
     let similar = stretch.iter().filter(|(_, _, other)| other == likeness);
-    let hidden = similar.skip(left_out.start).take(number).map(|&(_, event, _)| event);
-    let at = hidden.clone().next().map_or(Duration::ZERO, |event| event.at);
+    let hidden = similar
+        .skip(left_out.start)
+        .take(number)
+        .map(|&(_, event, _)| event);
+    let at = hidden
+        .clone()
+        .next()
+        .map_or(Duration::ZERO, |event| event.at);
     match likeness {
         Likeness::Packet(one, _, udp) => {
             let (mut bytes, mut ends) = ((0, 0), (None, None));
             for event in hidden {
                 if let What::Packet { from, to, packet } = &event.what {
                     ends = (*from, *to);
-                    let sum = if packet.source == *one { &mut bytes.0 } else { &mut bytes.1 };
+                    let sum = if packet.source == *one {
+                        &mut bytes.0
+                    } else {
+                        &mut bytes.1
+                    };
                     *sum += packet.length;
                 }
             }

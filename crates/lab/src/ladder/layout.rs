@@ -43,24 +43,38 @@ impl Layout {
     /// Lays the ladder out in `room` columns; nothing if there are too few of them.
     pub(super) fn new(ladder: &Ladder, room: usize, limit: Option<usize>) -> Option<Self> {
         let lanes = ladder.lanes.len();
-        let last = ladder.rows.last().map_or(0, |row| super::words::milliseconds(row.at));
+        let last = ladder
+            .rows
+            .last()
+            .map_or(0, |row| super::words::milliseconds(row.at));
         let times = last.to_string().len().max(4);
         let gutter = times + 2;
         if lanes == 0 {
-            return Some(Self { times, lines: Vec::new(), end: room, limit });
+            return Some(Self {
+                times,
+                lines: Vec::new(),
+                end: room,
+                limit,
+            });
         }
         let left = text_at_left(0, lanes);
         // A blank stands on each side of a lifeline that has text there.
         let room = room.checked_sub(gutter + lanes + 1 + usize::from(left))?;
         let parts = (0..4).map(|shortness| parts(ladder, left, shortness));
-        let parts = { parts }.find(|parts| parts.iter().map(|part| part.least).sum::<usize>() <= room)?;
+        let parts =
+            { parts }.find(|parts| parts.iter().map(|part| part.least).sum::<usize>() <= room)?;
         let widths = share(&parts, room);
         let mut lines = vec![gutter + if left { widths[0] + 1 } else { 0 }];
         for gap in &widths[1..lanes] {
             lines.push(lines[lines.len() - 1] + 1 + gap);
         }
         let end = lines[lanes - 1] + 2 + widths[lanes];
-        Some(Self { times, lines, end, limit })
+        Some(Self {
+            times,
+            lines,
+            end,
+            limit,
+        })
     }
 
     /// First column of the first lane's text, or of its lifeline.
@@ -71,7 +85,10 @@ impl Layout {
     /// The columns that belong to a lane's text, as its beginning and its width.
     pub(super) fn area(&self, lane: usize) -> (usize, usize) {
         if text_at_left(lane, self.lines.len()) {
-            return (self.start(), self.lines[lane].saturating_sub(self.start() + 1));
+            return (
+                self.start(),
+                self.lines[lane].saturating_sub(self.start() + 1),
+            );
         }
         let x = self.lines[lane] + 2;
         let end = self.lines.get(lane + 1).map_or(self.end, |next| next - 1);
@@ -81,9 +98,32 @@ impl Layout {
     /// The texts of a row.
     pub(super) fn place(&self, row: &Row) -> Vec<Placed> {
         let mut placed = Vec::new();
-        for (lane, cell) in row.cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+        for (lane, cell) in row
+            .cells
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| !cell.is_empty())
+        {
             let (x, mut room) = self.area(lane);
-            if !text_at_left(lane, self.lines.len()) && cell.iter().any(|piece| width(&piece.text) > room) {
+            let too_wide = cell.iter().any(|piece| width(&piece.text) > room);
+            let alone = row.cells.iter().filter(|cell| !cell.is_empty()).count() == 1;
+            if lane > 2 && lane + 1 == self.lines.len() && room < 16 && too_wide && alone {
+                // The last of many lanes has no room at its right, but much at its left, below the arrow.
+                let below = usize::from(!matches!(row.between, Between::Nothing));
+                let end = self.lines[lane] - 1;
+                let lines = cell.iter().flat_map(|piece| {
+                    let lines = wrap(&piece.text, end - self.start(), self.limit);
+                    lines.into_iter().map(|text| (piece.tone, text))
+                });
+                placed.extend(lines.enumerate().map(|(line, (tone, text))| Placed {
+                    line: line + below,
+                    x: end - width(&text),
+                    tone,
+                    text,
+                }));
+                continue;
+            }
+            if too_wide && !text_at_left(lane, self.lines.len()) {
                 // It may run on over the lanes at its right as far as nothing else stands there.
                 let arrow = match &row.between {
                     Between::Arrow(arrow) => arrow.span().0,
@@ -107,14 +147,23 @@ impl Layout {
                     used = start;
                 } else if number > 0 {
                     (line, used) = (line + 1, 0);
-                    text = if width(&piece.text) <= room { &piece.text } else { text };
+                    text = if width(&piece.text) <= room {
+                        &piece.text
+                    } else {
+                        text
+                    };
                 }
                 for (part, text) in wrap(text, room, self.limit).into_iter().enumerate() {
                     if part > 0 {
                         (line, used) = (line + 1, 0);
                     }
                     let end = used + width(&text);
-                    placed.push(Placed { line, x: x + used, tone: piece.tone, text });
+                    placed.push(Placed {
+                        line,
+                        x: x + used,
+                        tone: piece.tone,
+                        text,
+                    });
                     used = end;
                 }
             }
@@ -138,7 +187,7 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     let most_text = if lanes > 3 { 16 } else { usize::MAX };
     for (number, lane) in ladder.lanes.iter().enumerate() {
         let word = lane.name.split(' ').map(width).max().unwrap_or(0);
-        let least = if shortness < 3 { word.min(16) } else { 6 };
+        let least = [word + 3, word + 3, word, 6][shortness].min(16);
         parts[part_of(number)].needs(least, width(&lane.name).max(width(&lane.place)));
     }
     for part in &mut parts[1..lanes] {
@@ -147,8 +196,16 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     for row in &ladder.rows {
         for (lane, cell) in row.cells.iter().enumerate() {
             for piece in cell {
-                let most = if lane + 1 < lanes { most_text } else { usize::MAX };
-                let least = if most_text < usize::MAX && lane + 1 < lanes { 6 } else { least_text };
+                let most = if lane + 1 < lanes {
+                    most_text
+                } else {
+                    usize::MAX
+                };
+                let least = if most_text < usize::MAX && lane + 1 < lanes {
+                    6
+                } else {
+                    least_text
+                };
                 parts[part_of(lane)].needs(least, (width(&piece.text) + 1).min(most));
             }
         }

@@ -7,13 +7,24 @@ use crate::record::{Claim, Record, Verdict};
 pub(super) fn claims(record: &Record) -> String {
     let mut out = String::new();
     for claim in &record.claims {
-        out.push_str(&format!("- {} {}{}\n", mark(claim.verdict), escape(&claim.sentence), seen(claim)));
+        let strong = if claim.central { "**" } else { "" };
+        let sentence = escape(&claim.sentence);
+        out.push_str(&format!(
+            "- {} {strong}{sentence}{strong}{}\n",
+            mark(claim.verdict),
+            seen(claim)
+        ));
     }
     format!("{out}\n*{} · {}*\n", verdict(record), kernel(record))
 }
 
 fn seen(claim: &Claim) -> String {
-    let lines: Vec<String> = claim.seen.lines().filter(|line| !line.trim().is_empty()).map(escape).collect();
+    let lines: Vec<String> = claim
+        .seen
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(escape)
+        .collect();
     if claim.verdict == Verdict::Holds || lines.is_empty() {
         return String::new();
     }
@@ -28,7 +39,9 @@ fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '{' => out.push_str("&#123;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '>' | '#' | '|' | '~' | '$' | '!' => out.extend(['\\', c]),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '>' | '#' | '|' | '~' | '$' | '!' => {
+                out.extend(['\\', c])
+            }
             c => out.push(c),
         }
     }

@@ -43,7 +43,7 @@ pub fn signature(record: &Record) -> String {
     signature::signature(record)
 }
 
-/// The claims as a Markdown list, with what was seen of those that do not hold.
+/// The claims as a Markdown list, the central ones in bold, with what was seen of those that do not hold.
 pub fn claims_markdown(record: &Record) -> String {
     markdown::claims(record)
 }

@@ -21,16 +21,35 @@ pub(super) struct Plot<'a> {
 impl<'a> Plot<'a> {
     /// The gauges that have something to show, each with its range: all share the time of the run.
     pub(super) fn all(record: &'a Record) -> Vec<Self> {
-        let shown = record.gauges.iter().filter(|gauge| !gauge.points.is_empty());
+        let shown = record
+            .gauges
+            .iter()
+            .filter(|gauge| !gauge.points.is_empty());
         let first = shown.clone().map(|gauge| gauge.points[0].0).min();
-        let last = shown.clone().map(|gauge| gauge.points[gauge.points.len() - 1].0).max();
+        let last = shown
+            .clone()
+            .map(|gauge| gauge.points[gauge.points.len() - 1].0)
+            .max();
         let from = first.unwrap_or_default();
-        let to = record.took.max(last.unwrap_or_default()).max(from + Duration::from_millis(1));
+        let to = record
+            .took
+            .max(last.unwrap_or_default())
+            .max(from + Duration::from_millis(1));
         let plot = |gauge: &'a Gauge| {
-            let finite = gauge.points.iter().map(|point| point.1).filter(|value| value.is_finite());
+            let finite = gauge
+                .points
+                .iter()
+                .map(|point| point.1)
+                .filter(|value| value.is_finite());
             let most = finite.fold(0.0, f64::max).max(1.0);
             let step = round_step(most / 3.0);
-            Self { gauge, from, to, top: (most / step).ceil() * step, step }
+            Self {
+                gauge,
+                from,
+                to,
+                top: (most / step).ceil() * step,
+                step,
+            }
         };
         shown.map(plot).collect()
     }
@@ -44,8 +63,19 @@ impl<'a> Plot<'a> {
     pub(super) fn points(&self) -> Vec<(f64, f64)> {
         let whole = (self.to - self.from).as_secs_f64();
         let x = |at: Duration| at.saturating_sub(self.from).as_secs_f64() / whole;
-        let y = |value: f64| if value.is_finite() { (value / self.top).clamp(0.0, 1.0) } else { 0.0 };
-        let mut points: Vec<_> = self.gauge.points.iter().map(|&(at, value)| (x(at), y(value))).collect();
+        let y = |value: f64| {
+            if value.is_finite() {
+                (value / self.top).clamp(0.0, 1.0)
+            } else {
+                0.0
+            }
+        };
+        let mut points: Vec<_> = self
+            .gauge
+            .points
+            .iter()
+            .map(|&(at, value)| (x(at), y(value)))
+            .collect();
         points.extend(points.last().map(|&(_, y)| (1.0, y)));
         points
     }
@@ -66,8 +96,11 @@ impl<'a> Plot<'a> {
     /// The numbers at the vertical axis, from the bottom: place and words.
     pub(super) fn values(&self) -> Vec<(f64, String)> {
         let number = |at: usize| at as f64 * self.step;
-        let all = (0..).map(number).take_while(|value| *value <= self.top * 1.001);
-        all.map(|value| (value / self.top, number_words(value))).collect()
+        let all = (0..)
+            .map(number)
+            .take_while(|value| *value <= self.top * 1.001);
+        all.map(|value| (value / self.top, number_words(value)))
+            .collect()
     }
 
     /// The times at the horizontal axis: place, and milliseconds.
@@ -76,18 +109,27 @@ impl<'a> Plot<'a> {
         let whole = (to - from).max(1.0);
         let step = round_step(whole / 6.0).max(1.0);
         let first = (from / step).ceil();
-        let all = (0..).map(|at| (first + f64::from(at)) * step).take_while(|at| *at <= to);
-        all.map(|at| ((at - from) / whole, number_words(at))).collect()
+        let all = (0..)
+            .map(|at| (first + f64::from(at)) * step)
+            .take_while(|at| *at <= to);
+        all.map(|at| ((at - from) / whole, number_words(at)))
+            .collect()
     }
 }
 
 fn number_words(value: f64) -> String {
-    if value.fract() == 0.0 { grouped(value as usize) } else { value.to_string() }
+    if value.fract() == 0.0 {
+        grouped(value as usize)
+    } else {
+        value.to_string()
+    }
 }
 
 /// The next of 1, 2, 5, 10, 20, 50, … above.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least);
+    let factor = [1.0, 2.0, 5.0]
+        .into_iter()
+        .find(|factor| factor * power >= least);
     factor.unwrap_or(10.0) * power
 }

@@ -75,7 +75,11 @@ impl Lane {
             Some((address, port)) => vec![address.to_owned(), format!(":{port}")],
             None => vec![self.place.clone()],
         };
-        words.iter().flat_map(|words| wrap(words, room, None)).map(|line| line.trim().into()).collect()
+        words
+            .iter()
+            .flat_map(|words| wrap(words, room, None))
+            .map(|line| line.trim().into())
+            .collect()
     }
 }
 
@@ -154,7 +158,9 @@ fn steps(record: &Record) -> Vec<(Duration, Step<'_>)> {
 }
 
 fn delay(packet: &Packet) -> Duration {
-    packet.arrived.map_or(Duration::ZERO, |arrived| arrived.saturating_sub(packet.sent))
+    packet.arrived.map_or(Duration::ZERO, |arrived| {
+        arrived.saturating_sub(packet.sent)
+    })
 }
 
 /// The columns from left to right: whoever speaks first stands left of whom it speaks to, and of three, the one that speaks
@@ -165,19 +171,35 @@ fn order(record: &Record) -> Vec<usize> {
         .events
         .iter()
         .filter_map(|event| match event.what {
-            What::Packet { from: Some(from), to: Some(to), .. } if from != to => Some((from, to)),
+            What::Packet {
+                from: Some(from),
+                to: Some(to),
+                ..
+            } if from != to => Some((from, to)),
             _ => None,
         })
         .collect();
-    let first = |column| pairs.iter().position(|&(from, to)| from == column || to == column);
+    let first = |column| {
+        pairs
+            .iter()
+            .position(|&(from, to)| from == column || to == column)
+    };
     let begins = |column| first(column).is_some_and(|at| pairs[at].0 == column);
     let mut order: Vec<usize> = (0..columns).collect();
     order.sort_by_key(|&column| match first(column) {
         Some(at) if begins(column) => (0, at),
         _ => (1, 0),
     });
-    let in_all = |column: usize| pairs.iter().all(|&(from, to)| from == column || to == column);
-    let partners = |column: usize| (0..columns).filter(|&other| other != column && first(other).is_some()).count();
+    let in_all = |column: usize| {
+        pairs
+            .iter()
+            .all(|&(from, to)| from == column || to == column)
+    };
+    let partners = |column: usize| {
+        (0..columns)
+            .filter(|&other| other != column && first(other).is_some())
+            .count()
+    };
     if columns == 3
         && let Some(hub) = (0..3).find(|&column| in_all(column) && partners(column) == 2)
     {
@@ -208,7 +230,11 @@ impl<'a> Builder<'a> {
             lane_of[column] = lane;
             let column = &record.columns[column];
             let place = [&column.host, &column.address];
-            let place: Vec<String> = place.into_iter().flatten().map(|part| clean(part)).collect();
+            let place: Vec<String> = place
+                .into_iter()
+                .flatten()
+                .map(|part| clean(part))
+                .collect();
             lanes.push(Lane {
                 name: clean(&column.name),
                 place: place.join(" "),
@@ -239,17 +265,27 @@ impl<'a> Builder<'a> {
         if let Some(lane) = column.and_then(|column| self.lane_of.get(column)) {
             return *lane;
         }
-        let known = self.strangers.iter().position(|stranger| stranger.as_deref() == host);
+        let known = self
+            .strangers
+            .iter()
+            .position(|stranger| stranger.as_deref() == host);
         // A fold does not say which host it was: the first stranger will do.
         let known = known.or((host.is_none() && !self.strangers.is_empty()).then_some(0));
         if let Some(known) = known {
             return self.lane_of.len() + known;
         }
         self.strangers.push(host.map(str::to_owned));
-        let several_hosts = self.record.columns.iter().any(|column| column.host.is_some());
+        let several_hosts = self
+            .record
+            .columns
+            .iter()
+            .any(|column| column.host.is_some());
         self.lanes.push(Lane {
             name: if host.is_some() { "kernel" } else { "nobody" }.into(),
-            place: host.filter(|_| several_hosts).map(clean).unwrap_or_default(),
+            place: host
+                .filter(|_| several_hosts)
+                .map(clean)
+                .unwrap_or_default(),
             begins: Some(0),
             ends: None,
         });
@@ -330,12 +366,12 @@ impl<'a> Builder<'a> {
         let row = &self.rows[last];
         match &row.between {
             Between::Arrow(arrow) => {
-                // The acknowledgement that the kernel sends at once is not what the program answers to.
-                let kernels = arrow.ink == Ink::Ack && arrow.from == lane && row.cells[lane].is_empty();
-                if kernels
+                // A bare acknowledgement is the kernels' own affair: what a program says belongs to the data before it.
+                if arrow.ink == Ink::Ack
+                    && tone != Tone::State
                     && let Some(before) = last.checked_sub(1)
                     && let Between::Arrow(arrow) = &self.rows[before].between
-                    && arrow.to == lane
+                    && matches!(arrow.ink, Ink::Data | Ink::Fin)
                     && self.joins(before, arrow, lane, at)
                 {
                     return Some(before);
@@ -343,8 +379,14 @@ impl<'a> Builder<'a> {
                 self.joins(last, arrow, lane, at).then_some(last)
             }
             Between::Nothing => {
-                let states = |row: &Row| row.cells[lane].iter().all(|piece| piece.tone == Tone::State);
-                let alone = row.cells[lane].first().is_some_and(|piece| piece.tone != Tone::Ended);
+                let states = |row: &Row| {
+                    row.cells[lane]
+                        .iter()
+                        .all(|piece| piece.tone == Tone::State)
+                };
+                let alone = row.cells[lane]
+                    .first()
+                    .is_some_and(|piece| piece.tone != Tone::Ended);
                 let soon = at.saturating_sub(row.at) < SOON;
                 (alone && soon && (tone == Tone::State || states(row))).then_some(last)
             }
@@ -410,7 +452,10 @@ impl<'a> Builder<'a> {
 
     /// The packet of this number arrives: in its own row if nothing else has happened since it left.
     fn arrival(&mut self, at: Duration, number: usize) {
-        if let Some(Row { between: Between::Arrow(arrow), .. }) = self.rows.last_mut()
+        if let Some(Row {
+            between: Between::Arrow(arrow),
+            ..
+        }) = self.rows.last_mut()
             && (arrow.number, arrow.leg) == (number, Leg::Leaves)
         {
             arrow.leg = Leg::Whole;
@@ -435,7 +480,8 @@ impl<'a> Builder<'a> {
                 _ => None,
             };
             for (lane, cell) in row.cells.iter().enumerate() {
-                let takes_part = !cell.is_empty() || ends.is_some_and(|(a, b)| a == lane || b == lane);
+                let takes_part =
+                    !cell.is_empty() || ends.is_some_and(|(a, b)| a == lane || b == lane);
                 if takes_part {
                     self.lanes[lane].begins.get_or_insert(number);
                 }

@@ -18,12 +18,24 @@ const MUCH: usize = 1000;
 
 /// See [`super::signature`].
 pub(super) fn signature(record: &Record) -> String {
-    let mut lines = vec![format!("{} · {} · drawing {DRAWING}", clean(&record.id), clean(&record.title))];
+    let mut lines = vec![format!(
+        "{} · {} · drawing {DRAWING}",
+        clean(&record.id),
+        clean(&record.title)
+    )];
     for (number, column) in record.columns.iter().enumerate() {
         let place = [&column.host, &column.address];
-        let place: Vec<String> = place.into_iter().flatten().map(|place| steady(place)).collect();
+        let place: Vec<String> = place
+            .into_iter()
+            .flatten()
+            .map(|place| steady(place))
+            .collect();
         lines.push(format!("{} {}", clean(&column.name), place.join(" ")));
-        lines.extend(outputs(record, number).into_iter().map(|line| format!("  {line}")));
+        lines.extend(
+            outputs(record, number)
+                .into_iter()
+                .map(|line| format!("  {line}")),
+        );
     }
     lines.extend(flows(record));
     for event in &record.events {
@@ -32,10 +44,24 @@ pub(super) fn signature(record: &Record) -> String {
         }
     }
     for claim in &record.claims {
-        lines.push(format!("{} {}", mark(claim.verdict), steady(&claim.sentence)));
+        lines.push(format!(
+            "{} {}",
+            mark(claim.verdict),
+            steady(&claim.sentence)
+        ));
     }
-    lines.extend(record.gauges.iter().map(|gauge| format!("gauge: {}, {}", clean(&gauge.name), gauge.unit)));
-    lines.extend(record.figures.iter().map(|(name, _)| format!("figure: {}", clean(name))));
+    lines.extend(
+        record
+            .gauges
+            .iter()
+            .map(|gauge| format!("gauge: {}, {}", clean(&gauge.name), gauge.unit)),
+    );
+    lines.extend(
+        record
+            .figures
+            .iter()
+            .map(|(name, _)| format!("figure: {}", clean(name))),
+    );
     lines.join("\n")
 }
 
@@ -72,7 +98,12 @@ fn flows(record: &Record) -> Vec<String> {
     let mut flows: HashMap<(Ends, SocketAddr, SocketAddr, bool), Flow> = HashMap::new();
     for event in &record.events {
         if let What::Packet { from, to, packet } = &event.what {
-            let key = ((*from, *to), packet.source, packet.destination, packet.tcp().is_some());
+            let key = (
+                (*from, *to),
+                packet.source,
+                packet.destination,
+                packet.tcp().is_some(),
+            );
             flows.entry(key).or_default().add(packet);
         }
     }
@@ -116,7 +147,11 @@ enum Step {
 
 impl Flow {
     fn add(&mut self, packet: &Packet) {
-        let lost = if packet.arrived.is_none() { " lost" } else { "" };
+        let lost = if packet.arrived.is_none() {
+            " lost"
+        } else {
+            ""
+        };
         let Kind::Tcp(tcp) = &packet.kind else {
             let step = match packet.kind {
                 Kind::Udp => Step::Datagram(packet.length),
@@ -166,19 +201,11 @@ impl Flow {
     }
 
     fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = Vec::new();
-        let mut run = 0;
-        for (number, step) in self.steps.iter().enumerate() {
-            run = if number > 0 && self.steps[number - 1] == *step { run + 1 } else { 1 };
-            match step {
-                // The last of many says so for all.
-                _ if run > MANY => {
-                    words.truncate(words.len() - MANY.min(run - 1) * usize::from(run == MANY + 1));
-                    if run == MANY + 1 {
-                        words.push(format!("{} (many)", step.word()));
-                    }
-                }
-                step => words.push(step.word()),
+        let mut words = Vec::new();
+        for run in self.steps.chunk_by(|one, next| one == next) {
+            match run {
+                [step, ..] if run.len() > MANY => words.push(format!("{} (many)", step.word())),
+                run => words.extend(run.iter().map(Step::word)),
             }
         }
         words
@@ -203,23 +230,40 @@ fn steady(line: &str) -> String {
     if template(&line).contains("#:#:#") && !line.contains("::") {
         let name = |word: &str| {
             let word = word.trim_matches(|c: char| !c.is_alphabetic());
-            ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().any(|day| word.starts_with(day))
-                || ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-                    .iter()
-                    .any(|month| word.starts_with(month))
+            ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+                .iter()
+                .any(|day| word.starts_with(day))
+                || [
+                    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+                    "Dec",
+                ]
+                .iter()
+                .any(|month| word.starts_with(month))
         };
-        let words = line.split_whitespace().map(|word| if name(word) { "#".into() } else { template(word) });
+        let words = line.split_whitespace().map(|word| {
+            if name(word) {
+                "#".into()
+            } else {
+                template(word)
+            }
+        });
         return words.collect::<Vec<_>>().join(" ");
     }
     let mut out = String::with_capacity(line.len());
     let mut rest = line.as_str();
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
         let (before, number) = rest.split_at(start);
-        let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+        let end = number
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(number.len());
         let number = number[..end].trim_end_matches('.');
         let after = &rest[start + number.len()..];
         out.push_str(before);
-        out.push_str(if varies(&out, number, after) { "#" } else { number });
+        out.push_str(if varies(&out, number, after) {
+            "#"
+        } else {
+            number
+        });
         rest = after;
     }
     out + rest
@@ -227,12 +271,33 @@ fn steady(line: &str) -> String {
 
 /// Whether a number differs between runs, by what stands around it.
 fn varies(before: &str, number: &str, after: &str) -> bool {
-    let unit: String = after.trim_start().chars().take_while(|c| c.is_alphabetic() || *c == '%').collect();
-    let time = ["s", "ms", "us", "µs", "ns", "second", "seconds", "milliseconds", "microseconds", "%"];
-    let word = before.trim_end_matches([' ', '=', ':', '[', '(', '#']).rsplit(|c: char| !c.is_alphabetic()).next();
+    let unit: String = after
+        .trim_start()
+        .chars()
+        .take_while(|c| c.is_alphabetic() || *c == '%')
+        .collect();
+    let time = [
+        "s",
+        "ms",
+        "us",
+        "µs",
+        "ns",
+        "second",
+        "seconds",
+        "milliseconds",
+        "microseconds",
+        "%",
+    ];
+    let word = before
+        .trim_end_matches([' ', '=', ':', '[', '(', '#'])
+        .rsplit(|c: char| !c.is_alphabetic())
+        .next();
     let word = word.unwrap_or_default().to_lowercase();
     let process = ["pid", "child", "process", "tid", "fd", "descriptor"];
     let hexadecimal = before.ends_with("0x");
     let digits = number.bytes().filter(u8::is_ascii_digit).count();
-    time.contains(&unit.as_str()) || process.contains(&word.as_str()) || hexadecimal || (digits > 4 && !number.contains('.'))
+    time.contains(&unit.as_str())
+        || process.contains(&word.as_str())
+        || hexadecimal
+        || (digits > 4 && !number.contains('.'))
 }

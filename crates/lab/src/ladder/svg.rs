@@ -1,11 +1,12 @@
 //! The ladder as a picture for the book.
 
+use std::collections::HashMap;
 use std::fmt::{Display, Write};
 
 use super::arrow::{Arrow, Ink, Leg};
 use super::layout::{Layout, Placed};
 use super::plot::Plot;
-use super::rows::{Between, Ladder, Row, Tone, times};
+use super::rows::{Between, Ladder, Row, Tone, text_at_left, times};
 use super::words::{clean, kernel, shorten, width, wrap};
 use crate::record::Record;
 
@@ -21,12 +22,16 @@ const ROOM: usize = 120;
 /// Where nothing happened for so long, the rows stand further apart.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// Colours follow the page: text is `currentColor`, the others have a light and a dark tone and can be set by the page.
+/// Colours follow the page: text is `currentColor`, the others have a light and a dark tone, by the page's `color-scheme`, and
+/// can be set by the page (`--ladder-data`, `-syn`, `-fin`, `-rst`, `-control`). As a file of its own (`svg:root`) the picture
+/// follows the reader's preference.
 const STYLE: &str = "\
 #ID{max-width:100%;height:auto;font:13px ui-monospace,'SF Mono',Menlo,'DejaVu Sans Mono','Liberation Mono',Consolas,monospace;\
 --blue:#3b7dd8;--green:#2e9e4f;--amber:#b7791f;--red:#e0483e;--violet:#9b6bdf}
 @supports (color:light-dark(red,red)){#ID{--blue:light-dark(#1a66d0,#74b4ff);--green:light-dark(#1b8040,#5fd488);\
 --amber:light-dark(#9a5b00,#e8b650);--red:light-dark(#cf222e,#ff8078);--violet:light-dark(#7a45d6,#c4a0ff)}}
+svg:root#ID{color-scheme:light dark;color:#57606a;background:#f6f8fa}
+@supports (color:light-dark(red,red)){svg:root#ID{color:light-dark(#1f2328,#d5dbe3);background:light-dark(#fff,#161923)}}
 #ID text{fill:currentColor;white-space:pre}
 #ID .dim,#ID .state,#ID .more{fill-opacity:.62}
 #ID .more{font-style:italic}
@@ -51,7 +56,7 @@ const STYLE: &str = "\
 #ID .ack{--c:currentColor;opacity:.55}
 #ID .ack line{stroke-dasharray:4 3}
 #ID g text{fill:var(--c)}
-#ID g line,#ID g path,#ID path.lost{stroke:var(--c)}
+#ID g line,#ID g path,#ID .lost{stroke:var(--c)}
 #ID g .head{fill:var(--c);stroke:none}
 #ID .act line{stroke-dasharray:7 5}
 #ID g .area{fill:var(--c);fill-opacity:.13;stroke:none}";
@@ -119,13 +124,24 @@ struct Drawing {
 impl Drawing {
     fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
         let (x, y) = (Px(x), Px(y));
-        let _ = writeln!(self.out, r#"<text x="{x}" y="{y}" class="{class}">{}</text>"#, escape(text));
+        let _ = writeln!(
+            self.out,
+            r#"<text x="{x}" y="{y}" class="{class}">{}</text>"#,
+            escape(text)
+        );
     }
 
     fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
-        let class = if class.is_empty() { String::new() } else { format!(r#" class="{class}""#) };
+        let class = if class.is_empty() {
+            String::new()
+        } else {
+            format!(r#" class="{class}""#)
+        };
         let (x1, y1, x2, y2) = (Px(from.0), Px(from.1), Px(to.0), Px(to.1));
-        let _ = writeln!(self.out, r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"{class}/>"#);
+        let _ = writeln!(
+            self.out,
+            r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"{class}/>"#
+        );
     }
 
     fn path(&mut self, class: &str, path: &str) {
@@ -142,9 +158,15 @@ impl Drawing {
 /// See [`super::svg`].
 pub(super) fn svg(record: &Record) -> String {
     let ladder = Ladder::new(record);
-    let mut drawing = Drawing { out: String::new(), y: MARGIN, right: 560.0 };
+    let mut drawing = Drawing {
+        out: String::new(),
+        y: MARGIN,
+        right: 560.0,
+    };
     // Eight lanes and more may need a wider picture; a reader can still zoom in.
-    let layout = [ROOM, 160, 240, 400].into_iter().find_map(|room| Layout::new(&ladder, room, Some(8)));
+    let layout = [ROOM, 160, 240, 400]
+        .into_iter()
+        .find_map(|room| Layout::new(&ladder, room, Some(8)));
     if let Some(layout) = layout.filter(|_| !ladder.rows.is_empty()) {
         let end = layout.lines.last().map_or(0, |_| layout.end);
         drawing.right = drawing.right.max(x_of(end));
@@ -157,7 +179,18 @@ pub(super) fn svg(record: &Record) -> String {
     }
     figures(&mut drawing, record);
     let (x, y) = (drawing.right, drawing.y + 12.0);
-    drawing.text(x, y, "dim small end", &format!("seen on {}", kernel(record)));
+    // Where a name stands above the times, there is no room for their unit.
+    let unit = if text_at_left(0, ladder.lanes.len()) {
+        ""
+    } else {
+        "times in ms · "
+    };
+    drawing.text(
+        x,
+        y,
+        "dim small end",
+        &format!("{unit}seen on {}", kernel(record)),
+    );
     drawing.y += 16.0;
     page(record, &ladder, &drawing)
 }
@@ -168,7 +201,10 @@ fn page(record: &Record, ladder: &Ladder, drawing: &Drawing) -> String {
     let id: String = format!("ladder-{}", record.id).chars().map(name).collect();
     let (width, height) = ((drawing.right + MARGIN).ceil(), (drawing.y + MARGIN).ceil());
     let title = escape(&format!("{}: {}", clean(&record.id), clean(&record.title)));
-    let words = ladder.rows.iter().flat_map(|row| super::text::sentences(ladder, row));
+    let words = ladder
+        .rows
+        .iter()
+        .flat_map(|row| super::text::sentences(ladder, row));
     let description: Vec<String> = words.map(|(words, _)| escape(&words)).collect();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" class=\"ladder\" role=\"img\" \
@@ -186,11 +222,23 @@ fn page(record: &Record, ladder: &Ladder, drawing: &Drawing) -> String {
 fn heading(drawing: &mut Drawing, record: &Record) {
     let id = clean(&record.id);
     let room = ((drawing.right - MARGIN) / CHARACTER) as usize;
-    for (number, line) in wrap(&format!("{id} · {}", clean(&record.title)), room, None).iter().enumerate() {
+    for (number, line) in wrap(&format!("{id} · {}", clean(&record.title)), room, None)
+        .iter()
+        .enumerate()
+    {
         let y = drawing.y + 13.0;
         // The id in bold, in its place before the rest of the line.
-        let rest = if number == 0 { line.strip_prefix(&id) } else { None };
-        drawing.text(x_of(width(&id) * usize::from(rest.is_some())), y, "", rest.unwrap_or(line));
+        let rest = if number == 0 {
+            line.strip_prefix(&id)
+        } else {
+            None
+        };
+        drawing.text(
+            x_of(width(&id) * usize::from(rest.is_some())),
+            y,
+            "",
+            rest.unwrap_or(line),
+        );
         if rest.is_some() {
             drawing.text(MARGIN, y, "b", &id);
         }
@@ -217,7 +265,19 @@ fn picture(drawing: &mut Drawing, record: &Record, ladder: &Ladder, layout: &Lay
         let lines = lines.max(if more_in_two(row, layout) { 2 } else { 1 });
         y += lines as f64 * LINE + ROW_GAP;
     }
-    lifelines(drawing, ladder, layout, &places, &tops, y + 4.0);
+    let ways = ways(ladder, layout, &tops);
+    let mut covered = Vec::new();
+    for (texts, top) in places.iter().zip(&tops) {
+        let areas = texts.iter().map(|text| Area {
+            left: x_of(text.x),
+            right: x_of(text.x + width(&text.text)),
+            top: top + text.line as f64 * LINE,
+            bottom: top + (text.line + 1) as f64 * LINE,
+        });
+        covered.extend(areas);
+    }
+    covered.extend(ways.iter().map(Way::label_area));
+    lifelines(drawing, ladder, layout, &covered, &tops, y + 4.0);
     for ((number, row), time) in ladder.rows.iter().enumerate().zip(times(&ladder.rows)) {
         let top = tops[number];
         if let Some(time) = time {
@@ -228,30 +288,22 @@ fn picture(drawing: &mut Drawing, record: &Record, ladder: &Ladder, layout: &Lay
             drawing.text(x_of(text.x), y, class_of_tone(text.tone), &text.text);
         }
         match &row.between {
-            Between::Arrow(way) => {
-                let end = match way.leg {
-                    Leg::Leaves => {
-                        let arrives = |row: &Row| match &row.between {
-                            Between::Arrow(other) => (other.number, other.leg) == (way.number, Leg::Arrives),
-                            _ => false,
-                        };
-                        ladder.rows.iter().position(arrives).map_or(top, |row| tops[row])
-                    }
-                    _ => top,
-                };
-                if way.leg != Leg::Arrives {
-                    arrow(drawing, layout, way, (top + 8.5, end + 8.5));
-                }
-            }
             Between::More((from, to), words) => {
                 let middle = (x_of(layout.lines[*from]) + x_of(layout.lines[*to])) / 2.0;
-                let lines = if more_in_two(row, layout) { words.to_vec() } else { vec![words.join(", ")] };
+                let lines = if more_in_two(row, layout) {
+                    words.to_vec()
+                } else {
+                    vec![words.join(", ")]
+                };
                 for (line, words) in lines.iter().enumerate() {
                     drawing.text(middle, top + 13.0 + line as f64 * LINE, "more mid", words);
                 }
             }
             Between::Act(act) => across(drawing, layout, act, top + 8.5),
-            Between::Nothing => {}
+            Between::Arrow(_) | Between::Nothing => {}
+        }
+        for way in ways.iter().filter(|way| way.row == number) {
+            way.draw(drawing);
         }
     }
     drawing.y = y + 8.0;
@@ -270,7 +322,6 @@ fn more_in_two(row: &Row, layout: &Layout) -> bool {
 /// The lanes' names, each in a box on top of its lifeline.
 fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
     let top = drawing.y;
-    drawing.text(x_of(layout.times), top + 24.0, "dim small end", "ms");
     let lines = &layout.lines;
     let boxes: Vec<_> = ladder
         .lanes
@@ -278,16 +329,38 @@ fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
         .enumerate()
         .map(|(number, lane)| {
             // Half the way to the neighbours belongs to this box.
-            let to_left = number.checked_sub(1).map_or(2 * lines[0] + 2, |left| lines[number] - lines[left]);
-            let to_right = lines.get(number + 1).map_or(2 * (layout.end - lines[number]), |right| right - lines[number]);
+            let to_left = number
+                .checked_sub(1)
+                .map_or(2 * lines[0] + 2, |left| lines[number] - lines[left]);
+            let to_right = lines
+                .get(number + 1)
+                .map_or(2 * (layout.end - lines[number]), |right| {
+                    right - lines[number]
+                });
             let room = to_left.min(to_right).saturating_sub(4).max(5);
-            (x_of(lines[number]), wrap(&lane.name, room, None), lane.place(room))
+            (
+                x_of(lines[number]),
+                wrap(&lane.name, room, None),
+                lane.place(room),
+            )
         })
         .collect();
-    let height = boxes.iter().map(|(_, names, places)| names.len() + places.len()).max().unwrap_or(1);
+    let height = boxes
+        .iter()
+        .map(|(_, names, places)| names.len() + places.len())
+        .max()
+        .unwrap_or(1);
     let height = height as f64 * 16.0 + 9.0;
+    if text_at_left(0, lines.len()) {
+        drawing.text(x_of(layout.times), top + 24.0, "dim small end", "ms");
+    }
     for (x, names, places) in boxes {
-        let all = || names.iter().map(|line| (line, "b mid")).chain(places.iter().map(|line| (line, "dim small mid")));
+        let all = || {
+            names
+                .iter()
+                .map(|line| (line, "b mid"))
+                .chain(places.iter().map(|line| (line, "dim small mid")))
+        };
         let longest = all().map(|(line, _)| width(line.trim())).max().unwrap_or(0) as f64;
         let half = (longest * CHARACTER / 2.0 + 10.0).round();
         let _ = writeln!(
@@ -298,11 +371,24 @@ fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
         );
         let blank = (height - 9.0 - all().count() as f64 * 16.0) / 2.0;
         for (number, (line, class)) in all().enumerate() {
-            drawing.text(x, top + blank + 16.0 + number as f64 * 16.0, class, line.trim());
+            drawing.text(
+                x,
+                top + blank + 16.0 + number as f64 * 16.0,
+                class,
+                line.trim(),
+            );
         }
         drawing.right = drawing.right.max(x + half);
     }
     drawing.y = top + height;
+}
+
+/// A rectangle.
+struct Area {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
 }
 
 /// The lifelines, broken where text runs across them, dotted once the process has ended.
@@ -310,22 +396,24 @@ fn lifelines(
     drawing: &mut Drawing,
     ladder: &Ladder,
     layout: &Layout,
-    places: &[Vec<Placed>],
+    covered: &[Area],
     tops: &[f64],
     bottom: f64,
 ) {
     for (lane, &column) in ladder.lanes.iter().zip(&layout.lines) {
         let x = x_of(column);
         let end = lane.ends.map_or(bottom, |row| tops[row] + 14.0);
+        let across = covered
+            .iter()
+            .filter(|area| area.left - 2.0 < x && x < area.right + 2.0 && area.top < end);
+        let mut holes: Vec<(f64, f64)> = across.map(|area| (area.top, area.bottom)).collect();
+        holes.sort_by(|one, other| one.0.total_cmp(&other.0));
         let mut from = drawing.y;
-        for (texts, top) in places.iter().zip(tops) {
-            for text in texts.iter().filter(|text| (text.x..=text.x + width(&text.text)).contains(&column)) {
-                let line = top + text.line as f64 * LINE;
-                if line < end {
-                    drawing.line((x, from), (x, line), "life");
-                    from = line + LINE;
-                }
+        for (top, bottom) in holes {
+            if from < top {
+                drawing.line((x, from), (x, top), "life");
             }
+            from = from.max(bottom);
         }
         if from < end {
             drawing.line((x, from), (x, end), "life");
@@ -336,57 +424,200 @@ fn lifelines(
     }
 }
 
-/// An arrow from a height at the sender to one at the receiver.
-fn arrow(drawing: &mut Drawing, layout: &Layout, arrow: &Arrow, (start, end): (f64, f64)) {
-    let (from, to) = (x_of(layout.lines[arrow.from]), x_of(layout.lines[arrow.to]));
-    let way = to - from;
-    let columns = layout.lines[arrow.from].abs_diff(layout.lines[arrow.to]);
-    let label = shorten(arrow.label(columns.saturating_sub(5)), columns.saturating_sub(4));
-    let labelled = width(&label) as f64 * CHARACTER + 12.0;
-    // One that takes its time slopes, even where nothing else happens meanwhile.
-    let (start, end) = match arrow.leg {
-        Leg::Whole if !arrow.delay.is_zero() && arrow.delay >= super::rows::SOON => (start - 4.0, end + 5.0),
-        _ => (start, end),
-    };
-    let at = |part: f64| (from + way * part, start + (end - start) * part);
-    // Where the line ends, and where its label stands: in the first gap of several if it fits.
-    let lost = (0.62f64).max((labelled + 24.0) / way.abs()).min(0.96);
-    let reach = if arrow.leg == Leg::Lost { lost } else { 1.0 };
-    let neighbour = if from < to { arrow.from + 1 } else { arrow.from - 1 };
-    let gap = (x_of(layout.lines[neighbour]) - from) / way;
-    let middle = match arrow.leg {
-        Leg::Leaves => (labelled / 2.0 + 24.0) / way.abs(),
-        _ if labelled + 30.0 < gap * way.abs() => gap.min(reach) / 2.0,
-        _ => reach / 2.0,
-    };
-    let half = labelled / 2.0 / way.abs();
-    let slope = ((end - start) / way).atan().to_degrees();
-    drawing.group(class_of_ink(arrow.ink), |drawing| {
-        drawing.line(at(0.0), at(middle - half), "");
-        let tip = at(reach);
-        let back = if from < to { -1.0 } else { 1.0 };
-        if middle + half < reach {
-            drawing.line(at(middle + half), at(reach - if reach < 1.0 { 0.0 } else { 4.0 / way.abs() }), "");
+/// An arrow with its place.
+struct Way<'a> {
+    arrow: &'a Arrow,
+    /// The row in which it begins.
+    row: usize,
+    from: (f64, f64),
+    to: (f64, f64),
+    label: String,
+    /// Where its label's middle stands, and how long half of it is, as parts of the way.
+    middle: f64,
+    half: f64,
+    /// Where the line ends: before the whole way for what is lost.
+    reach: f64,
+}
+
+/// All arrows with their places. The label of one that slopes stands where no other arrow crosses it.
+fn ways<'a>(ladder: &'a Ladder, layout: &Layout, tops: &[f64]) -> Vec<Way<'a>> {
+    let mut arrives = HashMap::new();
+    for (row, top) in ladder.rows.iter().zip(tops) {
+        if let Between::Arrow(arrow) = &row.between
+            && arrow.leg == Leg::Arrives
+        {
+            arrives.insert(arrow.number, *top);
         }
-        if arrow.leg != Leg::Lost {
-            let head = format!("M{} {}l{} -4.5v9z", Px(tip.0), Px(tip.1), back * 9.0);
-            let turn = if slope.abs() < 0.5 { String::new() } else { turned(slope, tip) };
-            let _ = writeln!(drawing.out, r#"<path class="head" d="{head}"{turn}/>"#);
+    }
+    let mut ways: Vec<Way> = Vec::new();
+    for (number, (row, &top)) in ladder.rows.iter().zip(tops).enumerate() {
+        if let Between::Arrow(arrow) = &row.between
+            && arrow.leg != Leg::Arrives
+        {
+            let end = arrives.get(&arrow.number).map_or(top, |top| *top);
+            ways.push(Way::new(arrow, number, layout, (top + 8.5, end + 8.5)));
         }
-        let (x, y) = at(middle);
-        let turn = if slope.abs() < 0.5 { String::new() } else { turned(slope, (x, y)) };
-        let (x, y) = (Px(x), Px(y + 4.5));
-        let _ = writeln!(drawing.out, r#"<text x="{x}" y="{y}" class="mid"{turn}>{}</text>"#, escape(&label));
-    });
-    if arrow.leg == Leg::Lost {
-        let (x, y) = at(reach);
-        let cross = format!("M{} {}l9 9m0 -9l-9 9", Px(x - 4.5), Px(y - 4.5));
-        drawing.group("lost", |drawing| drawing.path("", &cross));
+    }
+    for number in 0..ways.len() {
+        if ways[number].arrow.leg == Leg::Leaves {
+            let distance = |middle: &f64| {
+                let others = ways
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != number);
+                let nearest = others.map(|(_, other)| ways[number].distance(*middle, other));
+                nearest.fold(f64::MAX, f64::min)
+            };
+            let least = ways[number].half + 0.05;
+            let places = [0.3, 0.24, 0.36, 0.42, 0.18, 0.5, 0.58, 0.66, 0.74];
+            let places = || {
+                places
+                    .into_iter()
+                    .filter(|middle| (least..1.0 - least).contains(middle))
+            };
+            let free = places().find(|middle| distance(middle) > 12.0);
+            let best = free.or_else(|| {
+                places().max_by(|one, other| distance(one).total_cmp(&distance(other)))
+            });
+            ways[number].middle = best.unwrap_or(0.5);
+        }
+    }
+    ways
+}
+
+impl<'a> Way<'a> {
+    fn new(arrow: &'a Arrow, row: usize, layout: &Layout, (start, end): (f64, f64)) -> Self {
+        let (from, to) = (x_of(layout.lines[arrow.from]), x_of(layout.lines[arrow.to]));
+        let length = (to - from).abs();
+        let columns = layout.lines[arrow.from].abs_diff(layout.lines[arrow.to]);
+        let label = shorten(
+            arrow.label(columns.saturating_sub(5)),
+            columns.saturating_sub(4),
+        );
+        let labelled = width(&label) as f64 * CHARACTER + 12.0;
+        // One that takes its time slopes, even where nothing else happens meanwhile.
+        let slow = arrow.leg == Leg::Whole && arrow.delay >= super::rows::SOON;
+        let (start, end) = if slow {
+            (start - 4.0, end + 5.0)
+        } else {
+            (start, end)
+        };
+        let reach = match arrow.leg {
+            Leg::Lost => (0.62f64).max((labelled + 24.0) / length).min(0.96),
+            _ => 1.0,
+        };
+        // Of several gaps the label takes the first if it fits there.
+        let neighbour = if from < to {
+            arrow.from + 1
+        } else {
+            arrow.from - 1
+        };
+        let gap = (x_of(layout.lines[neighbour]) - from).abs();
+        let room = if labelled + 30.0 < gap {
+            (gap / length).min(reach)
+        } else {
+            reach
+        };
+        Self {
+            arrow,
+            row,
+            from: (from, start),
+            to: (to, end),
+            label,
+            middle: room / 2.0,
+            half: labelled / 2.0 / length,
+            reach,
+        }
+    }
+
+    fn at(&self, part: f64) -> (f64, f64) {
+        let ((x1, y1), (x2, y2)) = (self.from, self.to);
+        (x1 + (x2 - x1) * part, y1 + (y2 - y1) * part)
+    }
+
+    /// How far away another arrow passes above or below the label, if it stood there.
+    fn distance(&self, middle: f64, other: &Way) -> f64 {
+        let of = |part: f64| {
+            let (x, y) = self.at(part);
+            let way = other.to.0 - other.from.0;
+            let passes = (x - other.from.0) / way;
+            (0.0..=1.0)
+                .contains(&passes)
+                .then(|| other.at(passes).1 - y)
+        };
+        match (of(middle - self.half), of(middle + self.half)) {
+            (Some(one), Some(two)) if one.signum() == two.signum() => one.abs().min(two.abs()),
+            (Some(_), Some(_)) => 0.0,
+            (Some(one), None) | (None, Some(one)) => one.abs(),
+            (None, None) => f64::MAX,
+        }
+    }
+
+    fn label_area(&self) -> Area {
+        let (one, other) = (
+            self.at(self.middle - self.half),
+            self.at(self.middle + self.half),
+        );
+        Area {
+            left: one.0.min(other.0),
+            right: one.0.max(other.0),
+            top: one.1.min(other.1) - 8.0,
+            bottom: one.1.max(other.1) + 8.0,
+        }
+    }
+
+    fn draw(&self, drawing: &mut Drawing) {
+        let rightwards = self.from.0 < self.to.0;
+        let length = (self.to.0 - self.from.0).abs();
+        let slope = ((self.to.1 - self.from.1) / (self.to.0 - self.from.0))
+            .atan()
+            .to_degrees();
+        let turned = |at| {
+            if slope.abs() < 0.5 {
+                String::new()
+            } else {
+                turned(slope, at)
+            }
+        };
+        let lost = self.arrow.leg == Leg::Lost;
+        drawing.group(class_of_ink(self.arrow.ink), |drawing| {
+            drawing.line(self.at(0.0), self.at(self.middle - self.half), "");
+            let end = if lost { self.reach } else { 1.0 - 4.0 / length };
+            if self.middle + self.half < end {
+                drawing.line(self.at(self.middle + self.half), self.at(end), "");
+            }
+            if !lost {
+                let back = if rightwards { -9 } else { 9 };
+                let head = format!("M{} {}l{back} -4.5v9z", Px(self.to.0), Px(self.to.1));
+                let _ = writeln!(
+                    drawing.out,
+                    r#"<path class="head" d="{head}"{}/>"#,
+                    turned(self.to)
+                );
+            }
+            let (x, y) = self.at(self.middle);
+            let turn = turned((x, y));
+            let (x, y, label) = (Px(x), Px(y + 4.5), escape(&self.label));
+            let _ = writeln!(
+                drawing.out,
+                r#"<text x="{x}" y="{y}" class="mid"{turn}>{label}</text>"#
+            );
+        });
+        if lost {
+            let (x, y) = self.at(self.reach);
+            let cross = format!("M{} {}l9 9m0 -9l-9 9", Px(x - 4.5), Px(y - 4.5));
+            drawing.path("lost", &cross);
+        }
     }
 }
 
 fn turned(degrees: f64, (x, y): (f64, f64)) -> String {
-    format!(r#" transform="rotate({} {} {})""#, Px(degrees), Px(x), Px(y))
+    format!(
+        r#" transform="rotate({} {} {})""#,
+        Px(degrees),
+        Px(x),
+        Px(y)
+    )
 }
 
 /// What the lab did, across the width.
@@ -407,7 +638,11 @@ fn across(drawing: &mut Drawing, layout: &Layout, act: &str, y: f64) {
 fn gauge(drawing: &mut Drawing, plot: &Plot) {
     const HEIGHT: f64 = 84.0;
     let values = plot.values();
-    let longest = values.iter().map(|(_, words)| words.len()).max().unwrap_or(1);
+    let longest = values
+        .iter()
+        .map(|(_, words)| words.len())
+        .max()
+        .unwrap_or(1);
     drawing.y += 14.0;
     let left = MARGIN + longest.max(6) as f64 * CHARACTER + 8.0;
     let right = drawing.right - 30.0;
@@ -433,7 +668,11 @@ fn gauge(drawing: &mut Drawing, plot: &Plot) {
     let points = plot.points();
     for (number, &(at, value)) in points.iter().enumerate() {
         let (x, y) = (Px(x(at)), Px(y(value)));
-        let _ = if number == 0 { write!(steps, "M{x} {y}") } else { write!(steps, "H{x}V{y}") };
+        let _ = if number == 0 {
+            write!(steps, "M{x} {y}")
+        } else {
+            write!(steps, "H{x}V{y}")
+        };
     }
     let first = points.first().map_or(0.0, |point| point.0);
     let area = format!("{steps}V{}H{}Z", Px(y(0.0)), Px(x(first)));
@@ -457,7 +696,12 @@ fn figures(drawing: &mut Drawing, record: &Record) {
         let values = wrap(&clean(value), room.saturating_sub(longest + 4), None);
         for (lines, column, class) in [(&names, 2, "dim"), (&values, longest + 4, "")] {
             for (number, line) in lines.iter().enumerate() {
-                drawing.text(x_of(column), drawing.y + 13.0 + number as f64 * LINE, class, line);
+                drawing.text(
+                    x_of(column),
+                    drawing.y + 13.0 + number as f64 * LINE,
+                    class,
+                    line,
+                );
             }
         }
         drawing.y += names.len().max(values.len()) as f64 * LINE;

@@ -23,7 +23,10 @@ impl Story {
         let column = |(number, name): (usize, &&str)| Column {
             name: (*name).into(),
             host: None,
-            address: Some(format!("127.0.0.1:{}", if number == 0 { 43211 } else { 40021 + number })),
+            address: Some(format!(
+                "127.0.0.1:{}",
+                if number == 0 { 43211 } else { 40021 + number }
+            )),
         };
         let record = Record {
             id: id.into(),
@@ -36,7 +39,11 @@ impl Story {
             took: Duration::ZERO,
             kernel: "6.18.44".into(),
         };
-        Self { now: Duration::ZERO, record, sequences: vec![1000; columns.len() + 1] }
+        Self {
+            now: Duration::ZERO,
+            record,
+            sequences: vec![1000; columns.len() + 1],
+        }
     }
 
     fn at(&mut self, milliseconds: u64) -> &mut Self {
@@ -95,7 +102,11 @@ impl Story {
             length,
             frame: Arc::from([]),
         };
-        let what = What::Packet { from: ends.0, to: ends.1, packet };
+        let what = What::Packet {
+            from: ends.0,
+            to: ends.1,
+            packet,
+        };
         self.record.events.push(Event { at: self.now, what });
         self
     }
@@ -113,14 +124,24 @@ impl Story {
     ) -> &mut Self {
         let last = self.sequences.len() - 1;
         let sequence = &mut self.sequences[ends.0.unwrap_or(last)];
-        let tcp = Tcp { flags, sequence: *sequence, window: 512, ..Tcp::default() };
+        let tcp = Tcp {
+            flags,
+            sequence: *sequence,
+            window: 512,
+            ..Tcp::default()
+        };
         *sequence += length as u32 + u32::from(flags.has(SYN)) + u32::from(flags.has(FIN));
         self.packet_of(ends, Kind::Tcp(tcp), length, delay)
     }
 
     fn claim(&mut self, verdict: Verdict, sentence: &str, seen: &str) -> &mut Self {
         let (sentence, seen) = (sentence.into(), seen.into());
-        self.record.claims.push(Claim { sentence, seen, central: false, verdict });
+        self.record.claims.push(Claim {
+            sentence,
+            seen,
+            central: false,
+            verdict,
+        });
         self
     }
 
@@ -131,7 +152,15 @@ impl Story {
 }
 
 fn plain(record: &Record, width: usize) -> String {
-    text(record, &TextOptions { width, colour: false, full: false, verbose: false })
+    text(
+        record,
+        &TextOptions {
+            width,
+            colour: false,
+            full: false,
+            verbose: false,
+        },
+    )
 }
 
 /// The sketch that the design starts from: server (column 0) and client (column 1).
@@ -176,9 +205,21 @@ fn close() -> Record {
         .at(414)
         .complained(0, "Error: send: Broken pipe (os error 32)")
         .ended(0, "exited with code 1")
-        .claim(Verdict::Holds, "the client prints no answer", "printed: now sending data1, now sending data2")
-        .claim(Verdict::Holds, "the client's kernel answers the late data with a reset", "RST")
-        .claim(Verdict::Holds, "the server's next send fails with EPIPE", "Error: send: Broken pipe (os error 32)");
+        .claim(
+            Verdict::Holds,
+            "the client prints no answer",
+            "printed: now sending data1, now sending data2",
+        )
+        .claim(
+            Verdict::Holds,
+            "the client's kernel answers the late data with a reset",
+            "RST",
+        )
+        .claim(
+            Verdict::Holds,
+            "the server's next send fails with EPIPE",
+            "Error: send: Broken pipe (os error 32)",
+        );
     story.record()
 }
 
@@ -197,19 +238,40 @@ fn cut() -> Record {
         .at(3)
         .act("the link is cut")
         .typed(1, "hello");
-    let data = Tcp { flags: PSH | ACK, sequence: 1001, window: 512, ..Tcp::default() };
+    let data = Tcp {
+        flags: PSH | ACK,
+        sequence: 1001,
+        window: 512,
+        ..Tcp::default()
+    };
     for at in [4, 208, 412, 836, 1668] {
-        story.at(at).packet_of((Some(1), Some(0)), Kind::Tcp(data), 6, None);
+        story
+            .at(at)
+            .packet_of((Some(1), Some(0)), Kind::Tcp(data), 6, None);
     }
     story
         .at(2600)
         .complained(1, "Error: read: No route to host (os error 113)")
         .ended(1, "exited with code 1")
-        .claim(Verdict::Fails, "the client gives up after 15 attempts", "5 attempts\nlast after 1668 ms")
+        .claim(
+            Verdict::Fails,
+            "the client gives up after 15 attempts",
+            "5 attempts\nlast after 1668 ms",
+        )
         .claim(Verdict::Discovery, "the error is ETIMEDOUT", "EHOSTUNREACH")
-        .claim(Verdict::Unseen, "the server never learns", "packets cannot be captured here");
-    story.record.figures.push(("retransmissions".into(), "4".into()));
-    story.record.figures.push(("time until the error".into(), "2.6 s (median of 3)".into()));
+        .claim(
+            Verdict::Unseen,
+            "the server never learns",
+            "packets cannot be captured here",
+        );
+    story
+        .record
+        .figures
+        .push(("retransmissions".into(), "4".into()));
+    story
+        .record
+        .figures
+        .push(("time until the error".into(), "2.6 s (median of 3)".into()));
     story.record.gauges.push(Gauge {
         name: "retransmission timeout of echoclient".into(),
         unit: "ms",
@@ -226,7 +288,11 @@ fn cut() -> Record {
 /// Two clients and their server between them.
 fn pair() -> Record {
     let title = "the second client waits until the first has been served";
-    let mut story = Story::new("11/pair", title, &["timeserver", "timeclient 1", "timeclient 2"]);
+    let mut story = Story::new(
+        "11/pair",
+        title,
+        &["timeserver", "timeclient 1", "timeclient 2"],
+    );
     story.said(0, "listening on 127.0.0.1:43211");
     for client in [1, 2] {
         story
@@ -236,18 +302,33 @@ fn pair() -> Record {
             .tcp(client, 0, ACK, 0);
     }
     story.at(25).said(0, "client from 127.0.0.1:40022");
-    story.tcp(0, 1, PSH | ACK, 26).said(1, "Thu Jan  1 12:00:00 2026");
+    story
+        .tcp(0, 1, PSH | ACK, 26)
+        .said(1, "Thu Jan  1 12:00:00 2026");
     story.said(0, "client from 127.0.0.1:40023");
-    story.tcp(0, 2, PSH | ACK, 26).said(2, "Thu Jan  1 12:00:01 2026");
-    story.at(31).ended(1, "exited with code 0").at(33).ended(2, "exited with code 0");
+    story
+        .tcp(0, 2, PSH | ACK, 26)
+        .said(2, "Thu Jan  1 12:00:01 2026");
+    story
+        .at(31)
+        .ended(1, "exited with code 0")
+        .at(33)
+        .ended(2, "exited with code 0");
     story.claim(Verdict::Holds, "both are served", "");
     story.record()
 }
 
 /// A long transfer, read a little at a time.
 fn bulk() -> Record {
-    let mut story = Story::new("5/bulk", "one send of ten million bytes", &["tcpserver", "tcpclient"]);
-    story.tcp(1, 0, SYN, 0).tcp(0, 1, SYN | ACK, 0).tcp(1, 0, ACK, 0);
+    let mut story = Story::new(
+        "5/bulk",
+        "one send of ten million bytes",
+        &["tcpserver", "tcpclient"],
+    );
+    story
+        .tcp(1, 0, SYN, 0)
+        .tcp(0, 1, SYN | ACK, 0)
+        .tcp(1, 0, ACK, 0);
     story.said(1, "sending 10240000 bytes");
     for round in 0..160 {
         story.tcp(1, 0, PSH | ACK, 64_000);
@@ -257,15 +338,28 @@ fn bulk() -> Record {
         story.said(0, &format!("1K read for {}", round + 1));
     }
     story.tcp(1, 0, FIN | ACK, 0);
-    let points = (0..40).map(|at| (Duration::from_micros(at * 100), f64::from((at as u32 * 7919) % 64) * 1000.0));
-    story.record.gauges.push(Gauge { name: "send queue of tcpclient".into(), unit: "bytes", points: points.collect() });
+    let points = (0..40).map(|at| {
+        (
+            Duration::from_micros(at * 100),
+            f64::from((at as u32 * 7919) % 64) * 1000.0,
+        )
+    });
+    story.record.gauges.push(Gauge {
+        name: "send queue of tcpclient".into(),
+        unit: "bytes",
+        points: points.collect(),
+    });
     story.record()
 }
 
 /// Both ends call connect at the same time, over a wire with delay.
 fn crossing() -> Record {
     use TcpState::*;
-    let mut story = Story::new("9/crossing", "both ends connect at the same time", &["left", "right"]);
+    let mut story = Story::new(
+        "9/crossing",
+        "both ends connect at the same time",
+        &["left", "right"],
+    );
     let wire = Some(Duration::from_millis(50));
     let (there, back) = ((Some(0), Some(1)), (Some(1), Some(0)));
     story
@@ -276,11 +370,21 @@ fn crossing() -> Record {
         .tcp_of(back, SYN, 0, wire)
         .at(50);
     story.now += micros(40);
-    story.state(1, Some(SynSent), SynReceived).tcp_of(back, SYN | ACK, 0, wire);
-    story.at(51).state(0, Some(SynSent), SynReceived).tcp_of(there, SYN | ACK, 0, wire);
+    story
+        .state(1, Some(SynSent), SynReceived)
+        .tcp_of(back, SYN | ACK, 0, wire);
+    story
+        .at(51)
+        .state(0, Some(SynSent), SynReceived)
+        .tcp_of(there, SYN | ACK, 0, wire);
     story.at(101).state(0, Some(SynReceived), Established);
     story.at(102).state(1, Some(SynReceived), Established);
-    story.at(110).typed(0, "hello").tcp_of(there, PSH | ACK, 6, wire).at(161).said(1, "hello");
+    story
+        .at(110)
+        .typed(0, "hello")
+        .tcp_of(there, PSH | ACK, 6, wire)
+        .at(161)
+        .said(1, "hello");
     story.record()
 }
 
@@ -288,20 +392,41 @@ fn crossing() -> Record {
 fn refused() -> Record {
     let mut story = Story::new("4/refused", "nobody listens on the port", &["connect"]);
     story
-        .event(What::Called(0, "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3".into()))
+        .event(What::Called(
+            0,
+            "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3".into(),
+        ))
         .event(What::Called(0, "connect(3, 127.0.0.1:43211)".into()))
         .tcp_of((Some(0), None), SYN, 0, Some(micros(3)))
         .tcp_of((None, Some(0)), RST | ACK, 0, Some(micros(3)))
-        .event(What::Called(0, "connect(3, 127.0.0.1:43211) = ECONNREFUSED".into()))
-        .complained(0, "Error: connect 127.0.0.1:43211: Connection refused (os error 111)")
+        .event(What::Called(
+            0,
+            "connect(3, 127.0.0.1:43211) = ECONNREFUSED".into(),
+        ))
+        .complained(
+            0,
+            "Error: connect 127.0.0.1:43211: Connection refused (os error 111)",
+        )
         .ended(0, "exited with code 1")
-        .claim(Verdict::Holds, "connect fails at once with ECONNREFUSED", "Connection refused");
+        .claim(
+            Verdict::Holds,
+            "connect fails at once with ECONNREFUSED",
+            "Connection refused",
+        );
     story.record()
 }
 
 /// Eight processes; the last is the server of the seven others.
 fn crowd() -> Record {
-    let names: Vec<String> = (0..8).map(|n| if n == 0 { "udpserver".into() } else { format!("udpclient {n}") }).collect();
+    let names: Vec<String> = (0..8)
+        .map(|n| {
+            if n == 0 {
+                "udpserver".into()
+            } else {
+                format!("udpclient {n}")
+            }
+        })
+        .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut story = Story::new("6/crowd", "seven clients, one socket", &names);
     for client in 1..8 {
@@ -316,11 +441,18 @@ fn crowd() -> Record {
 
 /// What is not ASCII, not short, and not meant for a terminal.
 fn odd() -> Record {
-    let mut story = Story::new("12/odd", "数据 and <b>markup</b> & {{braces}}", &["messageserver", "messageclient"]);
+    let mut story = Story::new(
+        "12/odd",
+        "数据 and <b>markup</b> & {{braces}}",
+        &["messageserver", "messageclient"],
+    );
     story
         .typed(1, "数据 é e\u{301}")
         .tcp(1, 0, PSH | ACK, 1)
-        .said(0, "received 9 bytes: 数据数据数据数据数据数据 é e\u{301} \x1b[31mred\0")
+        .said(
+            0,
+            "received 9 bytes: 数据数据数据数据数据数据 é e\u{301} \x1b[31mred\0",
+        )
         .said(0, &"x".repeat(400))
         .packet_of((Some(1), Some(1)), Kind::Udp, 3, Some(micros(1)))
         .said(1, "}} {{#include x}} \"<svg>&amp;\"  two blanks\n");
@@ -328,18 +460,37 @@ fn odd() -> Record {
 }
 
 fn all() -> Vec<Record> {
-    vec![close(), cut(), pair(), bulk(), crossing(), refused(), crowd(), odd()]
+    vec![
+        close(),
+        cut(),
+        pair(),
+        bulk(),
+        crossing(),
+        refused(),
+        crowd(),
+        odd(),
+    ]
 }
 
 #[test]
 fn show() {
-    let Ok(directory) = std::env::var("LADDER_SHOW") else { return };
+    let Ok(directory) = std::env::var("LADDER_SHOW") else {
+        return;
+    };
     for record in all() {
         let name = record.id.replace('/', "-");
         std::fs::write(format!("{directory}/{name}.svg"), svg(&record)).unwrap();
         let mut out = String::new();
         for width in [80, 120] {
-            out += &text(&record, &TextOptions { width, colour: true, full: false, verbose: false });
+            out += &text(
+                &record,
+                &TextOptions {
+                    width,
+                    colour: true,
+                    full: false,
+                    verbose: false,
+                },
+            );
         }
         std::fs::write(format!("{directory}/{name}.txt"), out).unwrap();
         println!("{}\n{}\n", plain(&record, 80), plain(&record, 120));

@@ -103,7 +103,10 @@ pub(super) fn text(record: &Record, options: &TextOptions) -> String {
     let room = options.width.max(20);
     let mut head = Canvas::default();
     let id = clean(&record.id);
-    for (line, text) in wrap(&format!("{id} · {}", clean(&record.title)), room, None).iter().enumerate() {
+    for (line, text) in wrap(&format!("{id} · {}", clean(&record.title)), room, None)
+        .iter()
+        .enumerate()
+    {
         head.put(line, 0, text, PLAIN);
     }
     head.put(0, 0, &shorten(&id, room), BOLD);
@@ -135,7 +138,11 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
     let mut canvas = Canvas::default();
     for (number, lane) in ladder.lanes.iter().enumerate() {
         let (x, mut room) = layout.area(number);
-        let x = if x < layout.lines[number] { x } else { layout.lines[number] };
+        let x = if x < layout.lines[number] {
+            x
+        } else {
+            layout.lines[number]
+        };
         room += layout.area(number).0 - x;
         let names = wrap(&lane.name, room, None);
         for (line, name) in names.iter().enumerate() {
@@ -157,18 +164,30 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
             Between::More(between, words) => more(layout, *between, words),
             _ => Vec::new(),
         };
-        let height = texts.iter().map(|text| text.line + 1).max().unwrap_or(1).max(words.len());
+        let height = texts
+            .iter()
+            .map(|text| text.line + 1)
+            .max()
+            .unwrap_or(1)
+            .max(words.len());
         for line in 0..height {
             for (lane, &x) in ladder.lanes.iter().zip(&layout.lines) {
                 let here = lane.begins.is_some_and(|begins| number >= begins);
-                let gone = lane.ends.is_some_and(|ends| number > ends || (number == ends && line > 0));
+                let gone = lane
+                    .ends
+                    .is_some_and(|ends| number > ends || (number == ends && line > 0));
                 if here {
                     canvas.put(top + line, x, if gone { "┊" } else { "│" }, DIM);
                 }
             }
         }
         for text in &texts {
-            canvas.put(top + text.line, text.x, &text.text, colour_of_tone(text.tone));
+            canvas.put(
+                top + text.line,
+                text.x,
+                &text.text,
+                colour_of_tone(text.tone),
+            );
         }
         for (line, (x, words)) in words.iter().enumerate() {
             canvas.put(top + line, *x, words, DIM);
@@ -180,7 +199,12 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
                 let lines = wrap(act, room - 6, None);
                 for (line, words) in lines.iter().enumerate() {
                     let rule = "╌".repeat(room - 4 - width(words));
-                    canvas.put(top + line, layout.start(), &format!("╌╌ {words} {rule}"), YELLOW);
+                    canvas.put(
+                        top + line,
+                        layout.start(),
+                        &format!("╌╌ {words} {rule}"),
+                        YELLOW,
+                    );
                 }
             }
             Between::Nothing | Between::More(..) => {}
@@ -196,7 +220,10 @@ fn more(layout: &Layout, (from, to): (usize, usize), words: &[String; 2]) -> Vec
     let together = words.join(", ");
     let lines: Vec<String> = match width(&together) + 2 <= room {
         true => vec![together],
-        false => words.iter().flat_map(|words| wrap(words, room, None)).collect(),
+        false => words
+            .iter()
+            .flat_map(|words| wrap(words, room, None))
+            .collect(),
     };
     let centred = |line: String| (left + room.saturating_sub(width(&line)) / 2, line);
     lines.into_iter().map(centred).collect()
@@ -210,7 +237,13 @@ fn arrow(canvas: &mut Canvas, line: usize, layout: &Layout, arrow: &Arrow) {
     let inner = right - left - 1;
     let colour = colour_of_ink(arrow.ink);
     // Counted from the sender, so that both directions are drawn alike.
-    let place = |step: usize| if rightwards { left + 1 + step } else { right - 1 - step };
+    let place = |step: usize| {
+        if rightwards {
+            left + 1 + step
+        } else {
+            right - 1 - step
+        }
+    };
     let label = arrow.label(inner.saturating_sub(4));
     let reach = match arrow.leg {
         Leg::Lost => (inner * 5 / 8).max(width(label) + 5).min(inner - 1),
@@ -233,14 +266,23 @@ fn arrow(canvas: &mut Canvas, line: usize, layout: &Layout, arrow: &Arrow) {
         canvas.put(line, x, dash, colour);
     }
     if arrow.leg != Leg::Arrives {
-        let sender = if rightwards { (left, "├") } else { (right, "┤") };
+        let sender = if rightwards {
+            (left, "├")
+        } else {
+            (right, "┤")
+        };
         canvas.put(line, sender.0, sender.1, colour);
     }
     match arrow.leg {
         Leg::Lost => canvas.put(line, place(reach - 1), "✗", RED),
         Leg::Leaves => {}
         Leg::Whole | Leg::Arrives => {
-            canvas.put(line, place(inner - 1), if rightwards { "▶" } else { "◀" }, colour);
+            canvas.put(
+                line,
+                place(inner - 1),
+                if rightwards { "▶" } else { "◀" },
+                colour,
+            );
         }
     }
     // Over several lanes the label stands in the first gap if it fits there, else in the middle of all.
@@ -248,7 +290,11 @@ fn arrow(canvas: &mut Canvas, line: usize, layout: &Layout, arrow: &Arrow) {
         true => layout.lines[arrow.from + 1] - left - 1,
         false => right - layout.lines[arrow.from - 1] - 1,
     };
-    let room = if width(label) + 4 <= first_gap { first_gap.min(reach) } else { reach };
+    let room = if width(label) + 4 <= first_gap {
+        first_gap.min(reach)
+    } else {
+        reach
+    };
     let label = format!(" {} ", shorten(label, room.saturating_sub(3)));
     let before = (room - width(&label).min(room)) / 2;
     let x = match rightwards {
@@ -282,7 +328,10 @@ pub(super) fn sentences(ladder: &Ladder, row: &Row) -> Vec<(String, Colour)> {
     let mut out = Vec::new();
     let say = |lane: usize, cell: &[super::rows::Piece], out: &mut Vec<_>| {
         for piece in cell {
-            out.push((format!("{}: {}", name(lane), piece.text), colour_of_tone(piece.tone)));
+            out.push((
+                format!("{}: {}", name(lane), piece.text),
+                colour_of_tone(piece.tone),
+            ));
         }
     };
     match &row.between {
@@ -299,10 +348,16 @@ pub(super) fn sentences(ladder: &Ladder, row: &Row) -> Vec<(String, Colour)> {
                 Leg::Whole => "",
             };
             let ends = format!("{} → {}", name(arrow.from), name(arrow.to));
-            out.push((format!("{ends}: {}{end}", arrow.labels[0]), colour_of_ink(arrow.ink)));
+            out.push((
+                format!("{ends}: {}{end}", arrow.labels[0]),
+                colour_of_ink(arrow.ink),
+            ));
         }
         Between::More((from, to), words) => {
-            out.push((format!("{} ↔ {}: {}", name(*from), name(*to), words.join(", ")), DIM));
+            out.push((
+                format!("{} ↔ {}: {}", name(*from), name(*to), words.join(", ")),
+                DIM,
+            ));
         }
         Between::Act(act) => out.push((format!("╌╌ {act}"), YELLOW)),
         Between::Nothing => {}
@@ -356,14 +411,22 @@ fn gauge(plot: &Plot, room: usize) -> Canvas {
 fn figures(record: &Record, room: usize) -> Canvas {
     let mut canvas = Canvas::default();
     let names: Vec<String> = record.figures.iter().map(|(name, _)| clean(name)).collect();
-    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0).min(room / 2);
+    let longest = names
+        .iter()
+        .map(|name| width(name))
+        .max()
+        .unwrap_or(0)
+        .min(room / 2);
     for (name, (_, value)) in names.iter().zip(&record.figures) {
         let top = canvas.lines.len();
         for (line, name) in wrap(name, longest, None).iter().enumerate() {
             canvas.put(top + line, 2, name, DIM);
         }
         let x = 2 + longest + 2;
-        for (line, value) in wrap(&clean(value), room.saturating_sub(x), None).iter().enumerate() {
+        for (line, value) in wrap(&clean(value), room.saturating_sub(x), None)
+            .iter()
+            .enumerate()
+        {
             canvas.put(top + line, x, value, PLAIN);
         }
     }
@@ -381,8 +444,15 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
             Verdict::Unseen => DIM,
         };
         canvas.put(top, 2, mark(claim.verdict), colour);
-        let strong = if claim.verdict == Verdict::Fails { RED } else { PLAIN };
-        for (line, words) in wrap(&clean(&claim.sentence), room - 4, None).iter().enumerate() {
+        let strong = if claim.verdict == Verdict::Fails {
+            RED
+        } else {
+            PLAIN
+        };
+        for (line, words) in wrap(&clean(&claim.sentence), room - 4, None)
+            .iter()
+            .enumerate()
+        {
             canvas.put(top + line, 4, words, strong);
         }
         if verbose || claim.verdict != Verdict::Holds {
@@ -400,7 +470,10 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
     }
     let took = format!("{:.2} s", record.took.as_secs_f64());
     let closing = format!("{} · {took} · {}", verdict(record), kernel(record));
-    let good = record.claims.iter().all(|claim| claim.verdict == Verdict::Holds);
+    let good = record
+        .claims
+        .iter()
+        .all(|claim| claim.verdict == Verdict::Holds);
     let colour = match (record.holds(), good) {
         (_, true) => "1;32",
         (true, false) => BOLD,

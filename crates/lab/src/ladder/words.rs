@@ -10,8 +10,7 @@ use crate::record::{Record, Verdict};
 pub(super) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim_end_matches(['\n', '\r']).chars() {
-        let turns_the_line_around =
-            matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns_the_line_around = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let no_character = c as u32 & 0xfffe == 0xfffe;
         if c.is_control() || turns_the_line_around || no_character {
             out.extend(c.escape_default());
@@ -183,10 +182,7 @@ mod tests {
             wrap(error, 24, None),
             ["Error: send: Broken pipe", "  (os error 32)"]
         );
-        assert_eq!(
-            wrap(error, 14, Some(2)),
-            ["Error: send:", "  Broken pipe…"]
-        );
+        assert_eq!(wrap(error, 14, Some(2)), ["Error: send:", "  Broken pipe…"]);
         assert_eq!(wrap("abcdefghijklm", 6, None), ["abcdef", "ghijkl", "m"]);
         assert_eq!(wrap("", 6, None), [""]);
     }

@@ -61,6 +61,9 @@ impl Capture {
     ///
     /// On lo each frame passes twice, outgoing and incoming: `ignore_outgoing` keeps one (Linux 4.20).
     /// Nothing is seen while an interface is down.
+    ///
+    /// The kernel begins to note the time a moment after the first socket of the machine has asked for it; until then
+    /// a frame's time is that of its reading. Open captures before there is traffic.
     pub fn open(interface: Option<&str>, ignore_outgoing: bool) -> io::Result<Self> {
         let index = match interface {
             Some(name) => interface_index(name)?,

@@ -76,8 +76,7 @@ pub fn set_up(name: &str) -> io::Result<()> {
 /// Until then it drops what is sent, and a SYN is lost for a second. `TimedOut` when the other end stays down.
 pub fn wait_until_running(name: &str) -> io::Result<()> {
     const UP: u8 = 6;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let look = || -> io::Result<bool> {
+    let look = || {
         // The reply is made under the lock under which the interface begins to send.
         let message = interface_message(libc::RTM_GETLINK, libc::NLM_F_ACK, index_of(name)?, 0, 0);
         let replies = request(SockProtocol::NetlinkRoute, message)?;
@@ -86,17 +85,7 @@ pub fn wait_until_running(name: &str) -> io::Result<()> {
             .flat_map(|reply| attributes(reply.get(16..).unwrap_or_default()));
         Ok(found.any(|(kind, value)| kind == libc::IFLA_OPERSTATE && value == [UP]))
     };
-    loop {
-        match look() {
-            Ok(true) => break Ok(()),
-            Ok(false) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
-            Ok(false) => break Err(io::ErrorKind::TimedOut.into()),
-            Err(error) => break Err(error),
-        }
-    }
-    .map_err(attempted::<io::Error>(format_args!(
-        "wait until {name} sends"
-    )))
+    wait(look).map_err(attempted(format_args!("wait until {name} sends")))
 }
 
 /// Sets an interface down. The routes through it are gone, and come not back when it is up again.
@@ -149,7 +138,8 @@ pub fn set_mtu(name: &str, bytes: u32) -> io::Result<()> {
 
 /// Gives an interface an address; the kernel adds the route to its network once the interface is up.
 ///
-/// An IPv6 address is usable at once: no duplicate address detection (RFC 4862) delays it.
+/// An IPv6 address is usable on return: there is no duplicate address detection (RFC 4862), and where the kernel puts
+/// the rest of the work off, which loses the first packets to the new address, this waits for it.
 pub fn add_address(name: &str, address: IpAddr, prefix_len: u8) -> io::Result<()> {
     let add = || {
         let index = index_of(name)?;
@@ -168,7 +158,8 @@ pub fn add_address(name: &str, address: IpAddr, prefix_len: u8) -> io::Result<()
             }
             IpAddr::V4(_) => message,
             IpAddr::V6(_) => message.number(libc::IFA_FLAGS, libc::IFA_F_NODAD),
-        })
+        })?;
+        wait_until_ours(address)
     };
     add().map_err(attempted(format_args!(
         "add address {address}/{prefix_len} to {name}"
@@ -255,6 +246,18 @@ fn ethtool(name: &str, command: u32, value: u32) -> nix::Result<u32> {
     Ok(argument[1])
 }
 
+/// Looks until it is so; `TimedOut` after 5 seconds. The kernel has no message for the end of these changes.
+fn wait(mut look: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !look()? {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
+}
+
 fn set_flag(name: &str, flag: c_int, on: bool) -> io::Result<()> {
     let flag = flag as u32;
     change(
@@ -311,6 +314,26 @@ fn change_route(
             .attribute(libc::RTA_PREFSRC, &octets(source)),
         Route::Gateway(router) => message.attribute(libc::RTA_GATEWAY, &octets(router)),
         _ => message,
+    })
+}
+
+/// Waits until packets for an address of this host are taken in: an IPv6 address is added in a work queue.
+fn wait_until_ours(address: IpAddr) -> io::Result<()> {
+    let prefix_len = octets(address).len() as u8 * 8;
+    wait(|| {
+        // struct rtmsg again; the reply's type is at offset 7.
+        let message = Message::new(libc::RTM_GETROUTE, libc::NLM_F_ACK)
+            .raw(&[family(address), prefix_len, 0, 0])
+            .raw(&[0, 0, 0, 0])
+            .u32(0)
+            .attribute(libc::RTA_DST, &octets(address));
+        match request(SockProtocol::NetlinkRoute, message) {
+            Ok(replies) => Ok(replies
+                .iter()
+                .any(|reply| reply.get(7) == Some(&libc::RTN_LOCAL))),
+            Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => Ok(false),
+            Err(error) => Err(error),
+        }
     })
 }
 

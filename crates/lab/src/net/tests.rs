@@ -45,13 +45,25 @@ struct Wire {
 }
 
 impl Wire {
-    fn new() -> Self {
+    /// Both ends down. They have one hardware address: what suits interfaces without ARP.
+    fn bare() -> Self {
         let here = File::open("/proc/thread-self/ns/net").unwrap();
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let there = File::open("/proc/thread-self/ns/net").unwrap();
         setns(&here, CloneFlags::CLONE_NEWNET).unwrap();
         route::make_veth("a0", "b0", there.as_fd()).unwrap();
-        let wire = Self { here, there };
+        for (namespace, name) in [(&there, "b0"), (&here, "a0")] {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            route::set_hardware_address(name, [2, 0, 0, 0, 0, 7]).unwrap();
+            route::set_no_arp(name).unwrap();
+            route::set_no_offloads(name).unwrap();
+        }
+        Self { here, there }
+    }
+
+    /// Both ends up, with addresses.
+    fn new() -> Self {
+        let wire = Self::bare();
         set_end("a0", 1);
         wire.there(|| set_end("b0", 2));
         route::wait_until_running("a0").unwrap();
@@ -67,11 +79,8 @@ impl Wire {
     }
 }
 
-/// 10.7.0.N and fd00:7::N. Both ends have one hardware address: what suits an interface without ARP.
+/// 10.7.0.N and fd00:7::N.
 fn set_end(name: &str, host: u8) {
-    route::set_hardware_address(name, [2, 0, 0, 0, 0, 7]).unwrap();
-    route::set_no_arp(name).unwrap();
-    route::set_no_offloads(name).unwrap();
     route::set_up(name).unwrap();
     route::add_address(name, [10, 7, 0, host].into(), 24).unwrap();
     route::add_address(name, ip(&format!("fd00:7::{host}")), 64).unwrap();
@@ -106,15 +115,12 @@ fn a_connection_over_a_wire_is_seen_in_every_state() {
     for address in ["10.7.0.2:0", "[fd00:7::2]:0"] {
         alone(move || {
             let wire = Wire::new();
-            let mut cn = Capture::open(Some("a0"), false).unwrap(); let mut cf = wire.there(|| Capture::open(Some("b0"), false)).unwrap();
             let listener = wire.there(|| TcpListener::bind(address)).unwrap();
             let server = listener.local_addr().unwrap();
             let mut client = TcpStream::connect(server).unwrap();
             let second = TcpStream::connect(server).unwrap();
             let (ours, remote) = (client.local_addr().unwrap(), second.local_addr().unwrap());
 
-            for f in frames(&mut cn) { eprintln!("DBG near {:?} {:?} {:02x?}", f.at, f.direction, f.bytes); }
-            for f in frames(&mut cf) { eprintln!("DBG far {:?} {:?} {:02x?}", f.at, f.direction, f.bytes); }
             // Both wait for accept, and belong to no file.
             let listening = wire.there(|| {
                 wait_for("two connections in the accept queue", || {
@@ -124,7 +130,6 @@ fn a_connection_over_a_wire_is_seen_in_every_state() {
             let info = listening.info.unwrap();
             assert_eq!((info.unacked, info.sacked), (2, listening.send_queue));
             assert_eq!(inode(&listener), listening.inode);
-            eprintln!("DBG {address} {:?}", info);
             let waiting = wire.there(|| sockets(Protocol::Tcp).unwrap());
             assert!(
                 waiting
@@ -700,4 +705,44 @@ fn tcp_info_has_the_layout_of_the_kernel() {
 fn inode(socket: &impl AsFd) -> u32 {
     let file = File::from(socket.as_fd().try_clone_to_owned().unwrap());
     file.metadata().unwrap().ino() as u32
+}
+
+#[test]
+fn an_address_is_ours_at_once_whatever_the_state_of_the_link() {
+    alone(|| {
+        let wire = Wire::bare();
+        wire.there(|| set_end("b0", 9));
+        // Down; up for a moment; up and running.
+        for host in 1..=3 {
+            for network in ["10.7.0.", "fd00:7::"] {
+                let address = ip(&format!("{network}{host}"));
+                route::add_address("a0", address, if address.is_ipv4() { 24 } else { 64 }).unwrap();
+            }
+            match host {
+                1 => route::set_up("a0").unwrap(),
+                _ => route::wait_until_running("a0").unwrap(),
+            }
+        }
+        wire.there(|| {
+            route::wait_until_running("b0").unwrap();
+            for address in [
+                "10.7.0.1",
+                "10.7.0.2",
+                "10.7.0.3",
+                "fd00:7::1",
+                "fd00:7::2",
+                "fd00:7::3",
+            ] {
+                let start = Instant::now();
+                assert_eq!(connect_error(ip(address)), Some(libc::ECONNREFUSED));
+                assert!(
+                    start.elapsed() < Duration::from_millis(900),
+                    "the first SYN to {address} was lost"
+                );
+            }
+        });
+        wire.there(|| route::set_down("b0").unwrap());
+        let waited = route::wait_until_running("a0").unwrap_err();
+        assert_eq!(waited.kind(), ErrorKind::TimedOut, "{waited}");
+    });
 }
