@@ -55,7 +55,7 @@ impl Link {
                 return Ok(());
             }
         };
-        let flags = MsgFlags::MSG_NOSIGNAL;
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         loop {
             match send(connection.as_raw_fd(), message, flags) {
                 Ok(LENGTH) => return Ok(()),

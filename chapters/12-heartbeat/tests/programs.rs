@@ -58,9 +58,11 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Nothing in these tests waits for ever: neither read nor accept, socket(7).
+/// Nothing in these tests waits for ever: not read, not accept, not write, socket(7).
 fn impatient(socket: impl AsFd) {
-    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(20, 0)).unwrap();
+    let deadline = TimeVal::new(20, 0);
+    setsockopt(&socket, sockopt::ReceiveTimeout, &deadline).unwrap();
+    setsockopt(&socket, sockopt::SendTimeout, &deadline).unwrap();
 }
 
 fn listener(host: &str) -> (TcpListener, SocketAddr) {
@@ -277,6 +279,7 @@ fn e3_only_a_whole_pong_counts() {
     client.complains("Error: connection dead").unwrap();
     client.says("sending heartbeat #3").unwrap();
     assert_eq!(client.ends().unwrap().ending, Ending::Exited(1));
+    assert!(!client.out().text().contains("received heartbeat"));
 }
 
 #[test]
@@ -351,10 +354,12 @@ fn reconnects_to_a_server_that_is_started_again() {
 #[test]
 fn reconnects_after_silence() {
     let (listener, address) = listener("127.0.0.1");
-    let client = pingclient(address, &["--reconnect"]);
-    for _ in 0..2 {
+    let client = pingclient(address, &["--reconnect", "--interval", "0.3"]);
+    for count in 0..2 {
         let mut received = Vec::new();
         accept(&listener).read_to_end(&mut received).unwrap();
+        let said = client.out().text();
+        assert_eq!(said.matches("reconnected").count(), count);
         assert_eq!(received, [message(PING); 3].concat());
         client.complains("connection dead").unwrap();
         client.says("reconnected").unwrap();

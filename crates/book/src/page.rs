@@ -259,6 +259,8 @@ impl Reader<'_> {
                 line,
                 "<pre> goes round the rule for code blocks: use a fence (```)",
             ),
+            // A drawing brings its own style, which names it by its id.
+            "style" if self.in_svg => {}
             "script" | "link" | "iframe" | "style" => self.found.at(
                 line,
                 format!("<{}> has no place on a page: see docs/theme", tag.name),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::host::Host;
 use crate::lab::{Book, Shared};
 use crate::observe::{Log, Tuple};
 use crate::packet::{ACK, Kind, Packet, SYN};
@@ -113,7 +114,11 @@ fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed>
     packets.sort_by_key(|packet| packet.sent);
     let directory = Directory::new(book, logs, &packets, shared);
     let with_columns = packets.into_iter().map(|packet| {
-        let (source, destination) = (packet.source, packet.destination);
+        // An ICMP error is for the socket whose packet it quotes.
+        let (source, destination) = match packet.quotes() {
+            Some((from, to)) => (to, from),
+            None => (packet.source, packet.destination),
+        };
         let sender = End { host: Arc::clone(&packet.hosts.0), local: source, remote: destination };
         let receiver = packet.hosts.1.as_ref();
         let receiver = receiver.map(|host| End { host: Arc::clone(host), local: destination, remote: source });
@@ -139,9 +144,13 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
         };
         let from = place(packet.from, Some(&packet.hosts.0));
         let to = place(packet.to, packet.hosts.1.as_ref());
-        for (column, address) in [(from, packet.source), (to, packet.destination)] {
+        let hosts = [Some(&packet.hosts.0), packet.hosts.1.as_ref()];
+        for ((column, address), host) in [(from, packet.source), (to, packet.destination)].into_iter().zip(hosts) {
+            // What a router hands on is not its own address.
+            let own = |known: &Host| host.is_some_and(|host| known.name() == &**host) && known.owns(address.ip());
             if let Some(column) = column.and_then(|column| columns.get_mut(column))
                 && address.port() != 0
+                && parts.hosts.iter().any(own)
             {
                 column.address.get_or_insert(address.to_string());
             }

@@ -163,6 +163,11 @@ impl Host {
         self.inner.plugs.first().map_or(Ipv4Addr::LOCALHOST.into(), |plug| plug.address)
     }
 
+    /// Whether an address is one of its own: on a wire, or, as far as this can tell, on its loopback interface.
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        self.inner.plugs.is_empty() || address.is_loopback() || self.inner.plugs.iter().any(|plug| plug.address == address)
+    }
+
     /// The wire it is on (the first, of a router).
     ///
     /// # Panics

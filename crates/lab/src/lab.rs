@@ -258,6 +258,11 @@ impl Lab {
         self.shared.book().claims.push(claim);
     }
 
+    /// Writes down what the experiment does by its own hand: a line across the ladder.
+    pub fn notes(&self, what: &str) {
+        self.shared.act(what.into());
+    }
+
     /// Something worth showing that is not claimed, because noise could change it.
     pub fn figure(&self, name: &str, value: impl ToString) {
         self.shared.book().figures.push((name.into(), value.to_string()));

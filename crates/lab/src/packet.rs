@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::BitOr;
+use std::ops::{BitOr, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,6 +202,48 @@ impl Packet {
         }
     }
 
+    /// Of an ICMP error: the ends of the segment or datagram that it is about, which it quotes (RFC 792, RFC 4443).
+    /// First who had sent that, then for whom it was.
+    pub fn quotes(&self) -> Option<(SocketAddr, SocketAddr)> {
+        const TCP_OR_UDP: [u8; 2] = [6, 17];
+        let v6 = self.source.is_ipv6();
+        let errors: &[u8] = if v6 {
+            &[1, 2, 3, 4]
+        } else {
+            &[3, 4, 5, 11, 12]
+        };
+        if !matches!(self.kind, Kind::Icmp { kind, .. } if errors.contains(&kind)) {
+            return None;
+        }
+        let sliced = SlicedPacket::from_ethernet(&self.frame).ok()?;
+        let quoted = match &sliced.transport {
+            Some(TransportSlice::Icmpv4(icmp)) => icmp.payload(),
+            Some(TransportSlice::Icmpv6(icmp)) => icmp.payload(),
+            _ => return None,
+        };
+        // The places of the addresses in the IP header, of the protocol's number, and the header's length.
+        let (source, destination, protocol, length) = match v6 {
+            true => (8..24, 24..40, 6, 40),
+            false => (12..16, 16..20, 9, usize::from(quoted.first()? & 15) * 4),
+        };
+        if !TCP_OR_UDP.contains(quoted.get(protocol)?) {
+            return None;
+        }
+        let ports = quoted.get(length..length + 4)?;
+        let end = |place: Range<usize>, port: usize| {
+            let address = quoted.get(place)?;
+            let address: IpAddr = match <[u8; 4]>::try_from(address) {
+                Ok(v4) => v4.into(),
+                Err(_) => <[u8; 16]>::try_from(address).ok()?.into(),
+            };
+            Some(SocketAddr::new(
+                address,
+                u16::from_be_bytes([ports[port], ports[port + 1]]),
+            ))
+        };
+        Some((end(source, 0)?, end(destination, 2)?))
+    }
+
     /// The data that it carries.
     pub fn data(&self) -> &[u8] {
         let end = SlicedPacket::from_ethernet(&self.frame)
@@ -287,7 +329,8 @@ fn icmp_name(kind: u8, code: u8, v6: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etherparse::PacketBuilder;
+    use etherparse::icmpv4::DestUnreachableHeader;
+    use etherparse::{Icmpv4Type, PacketBuilder};
 
     #[test]
     fn a_segment_is_decoded_whole() {
@@ -307,6 +350,40 @@ mod tests {
         let tcp = packet.tcp().unwrap();
         assert_eq!((tcp.sequence, tcp.acknowledgement, tcp.window), (7, 9, 512));
         assert!(tcp.flags.has(PSH | ACK) && !tcp.flags.has(PSH | FIN));
+    }
+
+    #[test]
+    fn an_icmp_error_quotes_its_cause() {
+        let mut cause = Vec::new();
+        let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        builder
+            .udp(40022, 43211)
+            .write(&mut cause, b"data1")
+            .unwrap();
+        let error = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+        let builder =
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64);
+        let mut frame = Vec::new();
+        builder.icmpv4(error).write(&mut frame, &cause).unwrap();
+        let packet = Packet::decode(&frame, Duration::ZERO, &"a".into());
+        assert_eq!(packet.to_string(), "ICMP port unreachable");
+        let (from, to) = packet.quotes().unwrap();
+        assert_eq!(
+            (from.to_string(), to.to_string()),
+            ("10.0.0.1:40022".into(), "10.0.0.2:43211".into())
+        );
+
+        let builder =
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64);
+        let mut frame = Vec::new();
+        builder
+            .icmpv4_echo_request(1, 1)
+            .write(&mut frame, &cause)
+            .unwrap();
+        assert_eq!(
+            Packet::decode(&frame, Duration::ZERO, &"a".into()).quotes(),
+            None
+        );
     }
 
     #[test]

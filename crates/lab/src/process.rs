@@ -114,6 +114,11 @@ impl Process {
         self.inner.calls.clone().unwrap_or_default()
     }
 
+    /// When one of its system calls began or returned, in the time of the experiment.
+    pub fn time_of_call(&self, moment: Instant) -> Duration {
+        self.inner.shared.clock.at(moment)
+    }
+
     /// When it ended, in the time of the experiment, or what it does instead.
     pub fn time_of(&self, end: &End) -> Duration {
         self.inner.shared.clock.at(end.at)

@@ -61,11 +61,7 @@ fn page_part(report: &Report, record: &Record) -> String {
     _ = writeln!(text, "<!-- ANCHOR: ladder -->\n<div class=\"ladder\">\n{}\n</div>\n<!-- ANCHOR_END: ladder -->\n", ladder::svg(record).trim());
     _ = writeln!(text, "<!-- ANCHOR: claims -->\n{}\n", ladder::claims_markdown(record).trim());
     _ = writeln!(text, "*Control:* {}. The central claims (in bold) then fail, as they must.\n", experiment.control);
-    _ = writeln!(
-        text,
-        "<div class=\"again\">\n\nSeen on Linux {}. Run it yourself: `scripts/experiment {}`\n\n</div>\n<!-- ANCHOR_END: claims -->",
-        record.kernel, record.id
-    );
+    _ = writeln!(text, "Run it yourself: `scripts/experiment {}`\n<!-- ANCHOR_END: claims -->", record.id);
     for (number, column) in record.columns.iter().enumerate() {
         let terminal = terminal(record, number);
         if !terminal.is_empty() {

@@ -146,8 +146,10 @@ impl Wire {
             route::set_hardware_address(&interface, hardware)?;
             route::set_no_arp(&interface)?;
             route::set_no_offloads(&interface)?;
-            route::set_up(&interface)
+            route::set_up(&interface)?;
+            route::wait_until_running(&interface)
         })?;
+        self.namespace.enter(|| route::wait_until_running(&ours))?;
         let taken = Port {
             host: plug.host,
             addresses: plug.addresses,

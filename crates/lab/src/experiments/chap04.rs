@@ -1,7 +1,7 @@
 //! Chapter 4: the three-way handshake.
 
-use crate::net::proc::{blocked_in, system_call_name};
 use crate::net::sock_diag::Socket;
+use crate::packet::Tcp;
 use crate::prelude::*;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
@@ -73,6 +73,11 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
 ];
 
+/// A segment that acknowledges and does nothing else.
+fn only_ack(packet: &Packet) -> bool {
+    packet.length == 0 && packet.tcp().is_some_and(|tcp| tcp.flags == ACK)
+}
+
 /// The server's end of a connection.
 fn of_server(socket: &Socket) -> bool {
     socket.local.port() == PORT && socket.remote.port() != 0
@@ -83,52 +88,87 @@ fn of_client(socket: &Socket) -> bool {
     socket.remote.port() == PORT
 }
 
-/// A program sleeps in this system call.
-fn sleeps_in(program: &Process, call: &str) -> Check {
-    let found = blocked_in(program.pid().as_raw()).map(|(number, _)| system_call_name(number).unwrap_or("another call"));
-    Check::new(found == Some(call), format_args!("it sleeps in {}", found.unwrap_or("no call")))
+/// When a program's first call of this name returned, if it has.
+fn returned(program: &Process, call: &str) -> Option<Duration> {
+    let first = program.calls().named(call).into_iter().next()?;
+    Some(program.time_of_call(first.ended_at?))
 }
 
-/// A client that stays connected, as soon as it is.
-fn connected(host: &Host, arguments: &str) -> Result<Process, LabError> {
+/// Both have happened, in this order.
+fn in_order(times: [Option<Duration>; 2]) -> Check {
+    let [Some(earlier), Some(later)] = times else {
+        return Check::new(false, format_args!("{times:?}"));
+    };
+    Check::new(earlier <= later, format_args!("{earlier:?}, {later:?}"))
+}
+
+/// A client that has done with connecting: it keeps the connection, or has failed.
+fn connects(host: &Host, arguments: &str) -> Result<Process, LabError> {
     let client = host.start(&format!("chap-4 connect {arguments} --hold"))?;
-    client.says("connected to")?;
+    if client.says("connected to").is_err() {
+        client.ends()?;
+    }
     Ok(client)
 }
 
-/// A client that does not stay, at its end.
-fn attempt(host: &Host, arguments: &str) -> Result<Process, LabError> {
-    let client = host.start(&format!("chap-4 connect {arguments}"))?;
-    client.ends()?;
-    Ok(client)
-}
-
-/// A client that has failed with this error of connect(2).
-fn failed(client: &Process, error: &str) -> Check {
-    client.errors().says(": connect ").and(client.errors().says(error))
-}
+/// What a client says when connect(2) fails, by the error's name.
+const REFUSED: &str = "Connection refused (os error 111)";
+const RESET: &str = "Connection reset by peer (os error 104)";
+const TIMED_OUT: &str = "Connection timed out (os error 110)";
+const NETWORK_UNREACHABLE: &str = "Network is unreachable (os error 101)";
+const HOST_UNREACHABLE: &str = "No route to host (os error 113)";
+const ACCESS: &str = "Permission denied (os error 13)";
+const INVALID: &str = "Invalid argument (os error 22)";
+const IN_USE: &str = "Address already in use (os error 98)";
 
 fn handshake(lab: &Lab) -> Outcome {
     let [near, far] = lab.hosts(["client", "server"])?;
-    let server = far.start("chap-4 make-socket --bind 10.0.0.2")?;
+    let server = far.traces("chap-4 make-socket --bind 10.0.0.2")?;
     server.listens()?;
-    let third = |packet: &Packet| packet.tcp().is_some_and(|tcp| tcp.flags == ACK);
     if lab.is_control() {
-        near.wire().lose_all(third);
+        near.wire().lose_all(only_ack);
     }
-    near.wire().delay(Duration::from_millis(300)); // less than the second after which a SYN would be sent again
-    let client = near.start("chap-4 connect 10.0.0.2 --hold")?;
-
-    lab.until("the SYN is on its way", || near.has(TcpState::SynSent, of_client))?;
-    let first = sleeps_in(&client, "connect").and(sleeps_in(&server, "accept4"));
-    lab.until("connect has returned", || sleeps_in(&client, "poll"))?;
-    let returned = lab.now();
-    let second = far.has(TcpState::SynReceived, of_server).and(sleeps_in(&server, "accept4"));
+    near.wire().delay(Duration::from_millis(250)); // the answer is back before the second SYN, a second later
+    let client = near.traces("chap-4 connect 10.0.0.2 --hold")?;
+    client.says("connected to")?;
+    let half = far.has(TcpState::SynReceived, of_server);
     let looked = lab.now();
-    if !lab.is_control() {
-        lab.until("accept has returned", || sleeps_in(&server, "read"))?;
+    if lab.is_control() {
+        lab.watches_for(Duration::from_millis(400));
+    } else {
+        server.says("accepted")?;
     }
-    let _ = (first, second, returned, looked);
+
+    let segments = lab.packets().tcp();
+    let headers: Vec<_> = segments.iter().filter_map(|packet| packet.tcp()).collect();
+    let adds_one = |pair: &[&Tcp]| pair[1].acknowledgement == pair[0].sequence.wrapping_add(1);
+    let arrived = segments.clone().arrived();
+    let flags: Vec<_> = arrived
+        .iter()
+        .filter_map(|packet| Some(packet.tcp()?.flags))
+        .collect();
+    let [second, third] = [1, 2].map(|number| arrived.get(number)?.arrived);
+    let [connected, accepted] = [returned(&client, "connect"), returned(&server, "accept4")];
+    lab.central(
+        "SYN, SYN ACK, ACK arrive in this order, and nothing else",
+        equal(flags, [SYN, SYN | ACK, ACK]),
+    );
+    lab.claim(
+        "each acknowledges the sequence number of the one before, plus one",
+        segments.check(headers.windows(2).all(adds_one)),
+    );
+    lab.claim(
+        "connect returns when the second has arrived, not before",
+        in_order([second, connected]),
+    );
+    lab.central(
+        "it does not wait for the arrival of the third: the server's end is still SYN-RECEIVED",
+        half.and(in_order([connected.max(Some(looked)), third])),
+    );
+    lab.central(
+        "accept returns when the third has arrived, not before",
+        in_order([third, accepted]),
+    );
     lab.done()
 }
 
@@ -136,91 +176,409 @@ fn handshake_without_accept(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let server = host.start(lab.vary("chap-4 make-socket --no-accept", "chap-4 make-socket"))?;
     server.listens()?;
-    let client = connected(&host, "127.0.0.1")?;
+    let client = connects(&host, "127.0.0.1")?;
     client.types("data1")?;
+    client.says("now sending")?;
+    let sent =
+        |socket: &Socket| of_client(socket) && socket.info.is_some_and(|info| info.bytes_acked > 0);
     lab.until("the data is acknowledged", || {
-        let queued = |socket: &Socket| of_client(socket) && socket.send_queue == 0;
-        host.has(TcpState::Established, queued).and(lab.packets().from(&client).carrying_data().some())
+        host.has(TcpState::Established, sent)
     })?;
     if lab.is_control() {
         server.says("received 5 bytes")?;
     }
 
-    let waits = |socket: &Socket| of_server(socket) && socket.inode == 0 && socket.receive_queue == 5;
-    lab.central("the server's end is ESTABLISHED and holds the data, and no file of a process is behind it", host.has(TcpState::Established, waits));
-    lab.central("one connection waits to be accepted", host.has(TcpState::Listen, |s| s.local.port() == PORT && s.receive_queue == 1));
-    lab.claim("the client's end is ESTABLISHED", host.has(TcpState::Established, of_client));
-    lab.claim("the server's kernel has acknowledged the data", lab.packets().from(&server).with(ACK).without(SYN).some());
+    let no_file = |socket: &Socket| of_server(socket) && socket.inode == 0;
+    let waits = |socket: &Socket| socket.local.port() == PORT && socket.receive_queue == 1;
+    lab.central(
+        "the server's end is ESTABLISHED, and no process has a descriptor for it",
+        host.has(TcpState::Established, no_file),
+    );
+    lab.central(
+        "one connection waits to be accepted",
+        host.has(TcpState::Listen, waits),
+    );
+    lab.central(
+        "the data waits in the server's kernel",
+        host.has(TcpState::Established, |socket| {
+            of_server(socket) && socket.receive_queue == 5
+        }),
+    );
+    lab.claim(
+        "the client's end is ESTABLISHED",
+        host.has(TcpState::Established, of_client),
+    );
+    lab.claim(
+        "its data is acknowledged",
+        host.has(TcpState::Established, sent),
+    );
     lab.done()
 }
 
 fn refused(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     if lab.is_control() {
-        host.start("chap-4 make-socket")?.listens()?;
+        host.start("chap-4 make-socket --no-accept")?.listens()?;
     }
-    let client = attempt(&host, "127.0.0.1")?;
+    let client = connects(&host, "127.0.0.1")?;
 
-    let first_two = lab.packets().tcp();
-    lab.central("the answer to the SYN is a reset", first_two.clone().has(RST | ACK));
-    lab.central("connect fails with ECONNREFUSED", failed(&client, "Connection refused (os error 111)"));
-    lab.claim("the answer comes within milliseconds", within(first_two.gaps().first().copied().unwrap_or(Duration::MAX), ..Duration::from_millis(100)));
-    lab.claim("the client sends one SYN and no other", lab.packets().from(&client).with(SYN).exactly(1));
+    let packets = lab.packets().tcp();
+    lab.central(
+        "the answer to the SYN is a reset",
+        packets.clone().has(RST | ACK),
+    );
+    lab.central(
+        "connect fails with ECONNREFUSED",
+        client.errors().says(REFUSED),
+    );
+    let gap = packets.gaps().first().copied();
+    let soon = gap.is_some_and(|gap| gap < Duration::from_millis(100));
+    lab.claim(
+        "the answer comes within milliseconds",
+        Check::new(soon, format_args!("after {gap:?}")),
+    );
+    lab.claim(
+        "the SYN is not sent again",
+        packets.with(SYN).without(ACK).exactly(1),
+    );
     lab.done()
 }
 
 fn timeout(lab: &Lab) -> Outcome {
-    let [host, _] = lab.hosts(["client", "other"])?;
-    let linear = lab.kernel().at_least(6, 5);
-    if linear {
-        host.sets("net.ipv4.tcp_syn_linear_timeouts", 1)?;
+    let [host, _other] = lab.hosts(["client", "other"])?;
+    let even = lab.kernel().at_least(6, 5);
+    if even {
+        host.sets("net.ipv4.tcp_syn_linear_timeouts", 1)?; // 4 unless set
     }
-    host.sets("net.ipv4.tcp_syn_retries", 2)?;
-    let client = attempt(&host, lab.vary("10.0.0.99", "10.0.0.2"))?;
-    let syns = lab.packets().from(&client).with(SYN);
-    let ms = |time: Duration| time.as_millis();
-    let gaps: Vec<_> = syns.gaps().into_iter().map(ms).collect();
+    host.sets("net.ipv4.tcp_syn_retries", 2)?; // 6 unless set; the even ones do not count
+    let client = host.start(&format!(
+        "chap-4 connect {}",
+        lab.vary("10.0.0.99", "10.0.0.2")
+    ))?;
     let end = client.ends()?;
-    lab.figure("gaps", format!("{gaps:?} end {:?} at {:?}", end, client.time_of(&end)));
-    lab.central("ETIMEDOUT", failed(&client, "Connection timed out (os error 110)"));
+
+    let syns = lab.packets().from(&client).with(SYN);
+    let mut pauses = syns.gaps();
+    pauses.extend(
+        syns.last()
+            .map(|last| client.time_of(&end).saturating_sub(last.sent)),
+    );
+    let pauses: Vec<f64> = pauses.iter().map(Duration::as_secs_f64).collect();
+    let like = |expected: &[f64]| {
+        // Never early; late when the machine is busy.
+        let fits =
+            |(pause, expected): (&f64, &f64)| (expected * 0.9..expected * 1.7).contains(pause);
+        let all = pauses.len() == expected.len() && pauses.iter().zip(expected).all(fits);
+        Check::new(all, format_args!("pauses of {pauses:.3?} seconds"))
+    };
+    lab.central(
+        "the SYN is sent again, though nothing came back",
+        syns.exactly(if even { 4 } else { 3 }),
+    );
+    lab.central(
+        "connect fails with ETIMEDOUT",
+        client.errors().says(TIMED_OUT),
+    );
+    let same = |packet: &Passed| (packet.source, packet.tcp().map(|tcp| tcp.sequence));
+    lab.claim(
+        "it is the same SYN: port and sequence number",
+        syns.check(syns.windows(2).all(|p| same(&p[0]) == same(&p[1]))),
+    );
+    lab.claim_by_kernel([
+        (
+            Kernel::Since(6, 5),
+            "two pauses of a second, then doubling ones: two seconds, and four until the end",
+            like(&[1.0, 1.0, 2.0, 4.0]),
+        ),
+        (
+            Kernel::Before(6, 5),
+            "doubling pauses: one second, two, and four until the end",
+            like(&[1.0, 2.0, 4.0]),
+        ),
+    ]);
+    lab.figure("pauses", format!("{pauses:.3?} seconds"));
     lab.done()
 }
 
 fn unreachable(lab: &Lab) -> Outcome {
-    let [client, router, _] = lab.routed(["client", "router", "server"])?;
-    if std::env::var_os("MASK").is_some() {
-        router.sets("net.ipv4.icmp_ratemask", 0)?;
+    let [host, router, _server] = lab.routed(["client", "router", "server"])?;
+    router.sets("net.ipv4.icmp_ratemask", 0)?; // three messages at once to one host would be too many
+    for (number, route) in [
+        (1, Route::Unreachable),
+        (2, Route::Prohibit),
+        (3, Route::Blackhole),
+    ] {
+        router.routes([10, 0, 3, number].into(), 32, route)?; // and none to 10.0.3.4
     }
-    let at = |host: u8| std::net::IpAddr::from([10, 0, 3, host]);
-    router.routes(at(1), 32, Route::Unreachable)?;
-    router.routes(at(2), 32, Route::Prohibit)?;
-    router.routes(at(3), 32, Route::Blackhole)?;
-    client.wire().delay(Duration::from_millis(20));
-    for (host, n) in [(&client, [1, 2, 4].as_slice()), (&router, &[1, 2, 3, 4])] {
-        for n in n {
-            attempt(host, &format!("10.0.3.{n}"))?;
-        }
-    }
+    host.wire().delay(Duration::from_millis(3)); // an ICMP message counts once connect sleeps
+    let connect = |host: &Host, to: &'static str| connects(host, lab.vary(to, "10.0.2.2"));
+    let [unreachable, prohibited, no_route] = [
+        connect(&host, "10.0.3.1")?,
+        connect(&host, "10.0.3.2")?,
+        connect(&host, "10.0.3.4")?,
+    ];
+    let here = lab.now();
+    let [own_prohibited, own_blackhole, own_no_route] = [
+        connect(&router, "10.0.3.2")?,
+        connect(&router, "10.0.3.3")?,
+        connect(&router, "10.0.3.4")?,
+    ];
+
+    let told =
+        |client: &Process, code: u8| lab.packets().from(&router).to(client).icmp(3, code).some();
+    let code = |client: &Process, code: u8, error: &str| {
+        told(client, code).and(client.errors().says(error))
+    };
+    lab.central("the router has a refusing route: ICMP host unreachable, and connect fails with EHOSTUNREACH", code(&unreachable, 1, HOST_UNREACHABLE));
+    lab.central(
+        "a prohibiting one: ICMP prohibited, and EHOSTUNREACH as well",
+        code(&prohibited, 13, HOST_UNREACHABLE),
+    );
+    lab.central(
+        "no route: ICMP network unreachable, and ENETUNREACH",
+        code(&no_route, 0, NETWORK_UNREACHABLE),
+    );
+    lab.central(
+        "a client on the router itself gets EACCES from the prohibiting route",
+        own_prohibited.errors().says(ACCESS),
+    );
+    lab.central(
+        "EINVAL from one that is a black hole",
+        own_blackhole.errors().says(INVALID),
+    );
+    lab.central(
+        "and ENETUNREACH where there is no route",
+        own_no_route.errors().says(NETWORK_UNREACHABLE),
+    );
+    lab.central(
+        "no packet is sent for these three",
+        lab.packets().from(&router).since(here).none(),
+    );
     lab.done()
 }
 
 fn three_resets(lab: &Lab) -> Outcome {
-    let _ = lab;
+    let [near, far] = lab.hosts(["client", "server"])?;
+    let listening = |options: &str| -> Result<Process, LabError> {
+        let server = far.start(&format!("chap-4 make-socket --bind 10.0.0.2 {options}"))?;
+        server.listens()?;
+        Ok(server)
+    };
+    let early = if lab.is_control() {
+        Some(listening("")?)
+    } else {
+        None
+    };
+    let first = near.start("chap-4 connect 10.0.0.2")?;
+    first.ends()?;
+    if let Some(server) = early {
+        server.kill()?;
+    }
+
+    let server = listening(lab.vary("--no-accept", ""))?;
+    let second = connects(&near, "10.0.0.2")?;
+    second.types("data1")?;
+    if lab.is_control() {
+        server.says("received 5 bytes")?;
+    }
+    lab.until("the server's kernel has the data", || {
+        lab.packets()
+            .from(&far)
+            .to(&second)
+            .that(|packet| only_ack(packet))
+            .some()
+    })?;
+    server.kill()?;
+    second.ends()?;
+
+    let server = listening("")?;
+    let third = connects(&near, "10.0.0.2")?;
+    server.says("accepted")?;
+    if !lab.is_control() {
+        far.crashes()?;
+        far.boots()?;
+    }
+    third.types("data1")?;
+    if lab.is_control() {
+        server.says("received 5 bytes")?;
+    } else {
+        third.ends()?;
+    }
+
+    let to = |client: &Process| lab.packets().from(&far).to(client);
+    lab.central(
+        "no listener: the SYN is answered with a reset",
+        to(&first).has(RST | ACK),
+    );
+    lab.central("the server is killed before it has read the data: its kernel aborts the connection with a reset", to(&second).has(RST | ACK));
+    lab.central("the server's host has started anew and does not know the connection: data is answered with a reset", to(&third).has(RST));
+    lab.claim(
+        "this last one acknowledges nothing",
+        to(&third)
+            .that(|packet| packet.tcp().is_some_and(|tcp| tcp.flags == RST))
+            .some(),
+    );
+    lab.claim(
+        "the first client gets ECONNREFUSED",
+        first.errors().says(REFUSED),
+    );
+    lab.claim(
+        "the others get ECONNRESET",
+        second.errors().says(RESET).and(third.errors().says(RESET)),
+    );
     lab.done()
 }
 
 fn wildcard(lab: &Lab) -> Outcome {
+    // A host with two interfaces, 10.0.1.1 and 10.0.2.1.
+    let [left, host, right] = lab.routed(["left", "server", "right"])?;
+    host.start(&format!(
+        "chap-4 make-socket --no-accept --bind {}",
+        lab.vary("0.0.0.0", "10.0.1.1")
+    ))?
+    .listens()?;
+    host.start("chap-4 make-socket 43212 --no-accept --bind 10.0.1.1")?
+        .listens()?;
+    let to_wildcard = [connects(&left, "10.0.1.1")?, connects(&right, "10.0.2.1")?];
+    let to_single = [
+        connects(&left, "10.0.1.1 43212")?,
+        connects(&right, "10.0.2.1 43212")?,
+    ];
+
+    let answer = |client: &Process| lab.packets().to(client);
+    lab.claim(
+        "the socket on 0.0.0.0 answers on the first address",
+        answer(&to_wildcard[0]).has(SYN | ACK),
+    );
+    lab.central("and on the second", answer(&to_wildcard[1]).has(SYN | ACK));
+    let bound = |socket: &Socket| socket.local.port() == PORT && socket.local.ip().is_unspecified();
+    lab.central(
+        "its own address stays 0.0.0.0",
+        host.has(TcpState::Listen, bound),
+    );
+    let chosen = |socket: &Socket| {
+        of_server(socket) && socket.local.ip() == std::net::Ipv4Addr::new(10, 0, 2, 1)
+    };
+    lab.central(
+        "a connection has the one address that its client has named",
+        host.has(TcpState::Established, chosen),
+    );
+    lab.claim(
+        "the socket on 10.0.1.1 answers there",
+        answer(&to_single[0]).has(SYN | ACK),
+    );
+    lab.claim(
+        "on the second address there is a reset",
+        answer(&to_single[1]).has(RST | ACK),
+    );
+    lab.claim(
+        "and connect fails with ECONNREFUSED",
+        to_single[1].errors().says(REFUSED),
+    );
     lab.done()
 }
 
 fn ipv6_wildcard(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    host.start(&format!(
+        "chap-4 make-socket --no-accept --bind :: {}",
+        lab.vary("", "--v6only")
+    ))?
+    .listens()?;
+    host.start("chap-4 make-socket 43212 --no-accept --bind :: --v6only")?
+        .listens()?;
+    let to_both = [connects(&host, "::1")?, connects(&host, "127.0.0.1")?];
+    let to_six = [
+        connects(&host, "::1 43212")?,
+        connects(&host, "127.0.0.1 43212")?,
+    ];
+
+    let answer = |client: &Process| lab.packets().to(client);
+    lab.claim(
+        "the socket on :: answers an IPv6 client",
+        answer(&to_both[0]).has(SYN | ACK),
+    );
+    lab.central("and an IPv4 client", answer(&to_both[1]).has(SYN | ACK));
+    let mapped = |socket: &Socket| {
+        of_server(socket) && socket.remote.to_string().starts_with("[::ffff:127.0.0.1]:")
+    };
+    lab.central(
+        "which it knows as ::ffff:127.0.0.1",
+        host.has(TcpState::Established, mapped),
+    );
+    lab.claim(
+        "with IPV6_V6ONLY it answers an IPv6 client",
+        answer(&to_six[0]).has(SYN | ACK),
+    );
+    lab.claim(
+        "and an IPv4 client gets a reset",
+        answer(&to_six[1]).has(RST | ACK),
+    );
+    lab.claim(
+        "and connect fails with ECONNREFUSED",
+        to_six[1].errors().says(REFUSED),
+    );
     lab.done()
 }
 
 fn port_zero(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    host.sets("net.ipv4.ip_local_port_range", "50000 50001")?;
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let server = host.start(&format!(
+            "chap-4 make-socket {} --no-accept",
+            lab.vary(0, PORT)
+        ))?;
+        if server.listens().is_err() {
+            server.ends()?;
+        }
+        servers.push(server);
+    }
+
+    let listening = host
+        .sockets()?
+        .into_iter()
+        .filter(|socket| socket.state == TcpState::Listen);
+    let mut ports: Vec<u16> = listening.map(|socket| socket.local.port()).collect();
+    ports.sort();
+    lab.central(
+        "two servers get the two ports of the range, one each",
+        equal(ports, [50000, 50001]),
+    );
+    lab.central("the second is not refused", servers[1].errors().is_empty());
+    lab.claim(
+        "the third finds none free: EADDRINUSE",
+        servers[2].errors().says(IN_USE),
+    );
     lab.done()
 }
 
 fn client_bind(lab: &Lab) -> Outcome {
+    const FROM: ([u8; 4], u16) = ([127, 0, 0, 2], 12345);
+    let host = lab.host()?;
+    host.start("chap-4 make-socket --no-accept")?.listens()?;
+    let first = connects(
+        &host,
+        lab.vary("127.0.0.1 --from 127.0.0.2:12345", "127.0.0.1"),
+    )?;
+    let from_there = |packet: &Passed| packet.source == FROM.into();
+    lab.central(
+        "the SYN comes from the address and port that the client has bound",
+        lab.packets().from(&first).with(SYN).that(from_there).some(),
+    );
+    lab.central(
+        "the server's end names them as its peer",
+        host.has(TcpState::Established, |socket| {
+            of_server(socket) && socket.remote == FROM.into()
+        }),
+    );
+
+    let second = connects(&host, "127.0.0.1 --from 127.0.0.2:12345")?;
+    lab.claim(
+        "a second client cannot have them: bind fails with EADDRINUSE",
+        second.errors().says(IN_USE),
+    );
+    lab.claim("and it sends nothing", lab.packets().from(&second).none());
     lab.done()
 }

@@ -4,7 +4,7 @@ use std::fs::read_to_string;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt};
 
-use crate::net::sock_diag::Socket;
+use crate::net::sock_diag::{Socket, Timer};
 use crate::observe::Sample;
 use crate::prelude::*;
 
@@ -80,4 +80,240 @@ impl Ends {
     fn full(&self) -> bool {
         matches!(self.writer.timer, Timer::ZeroWindowProbe(_))
     }
+}
+
+/// How many bytes the program behind a socket has read from it.
+fn taken(reader: &Socket) -> u64 {
+    let received = reader.info.map_or(0, |info| info.bytes_received);
+    received.saturating_sub(reader.receive_queue.into())
+}
+
+/// The letter of a process's state, proc_pid_stat(5).
+fn sleeps(program: &Process) -> bool {
+    let stat = read_to_string(format!("/proc/{}/stat", program.pid())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
+/// A field of proc_pid_status(5).
+fn status(program: &Process, field: &str) -> String {
+    let status = read_to_string(format!("/proc/{}/status", program.pid())).unwrap_or_default();
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.map_or(String::new(), |value| value.trim().into())
+}
+
+/// Waits until the reader's window is closed and the writer sleeps in send: nothing moves any more.
+fn at_rest(lab: &Lab, host: &Host, writer: &Process) -> Result<Ends, LabError> {
+    let mut found = None;
+    lab.until("both buffers are full", || {
+        found = Ends::now(host).filter(|ends| sleeps(writer) && ends.full());
+        Check::new(found.is_some(), "the connection is not at rest")
+    })?;
+    found.ok_or_else(|| LabError::Impossible("the connection is gone".into()))
+}
+
+fn blocking_send(lab: &Lab) -> Outcome {
+    const TOTAL: u64 = 10_240_000;
+    // A queue takes a segment as long as it is not full: the last one may go beyond the limit, at either end.
+    const OVERSHOOT: u64 = 2 * 65_536;
+    let host = lab.host()?;
+    let server = host.start("chap-5 tcpserver --pause 0.00001 --rcvbuf 200000")?;
+    server.listens()?;
+    server.halt()?;
+    let client = host.start("chap-5 tcpclient 127.0.0.1 --sndbuf 200000")?;
+    let start = at_rest(lab, &host, &client)?;
+    let most = start.buffers() + OVERSHOOT;
+    let held = start.accepted() - start.taken();
+    lab.claim("while the reader stands still, the kernel takes what its two buffers hold, and no more", within(held, 1..=most));
+    lab.claim("with both full, send waits", client.output().lacks("send into buffer"));
+    let mut read = start.taken();
+    if lab.is_control() {
+        server.kill()?;
+        client.ends()?;
+    } else {
+        server.resume();
+        client.ends()?;
+        // A reader whose socket is gone has read everything.
+        read = Ends::now(&host).map_or(TOTAL, |ends| ends.taken());
+    }
+
+    let sent = client.output();
+    lab.central("one send returns the whole count", {
+        equal(sent.count("send into buffer"), 1).and(sent.says("send into buffer 10240000 after"))
+    });
+    lab.central("by then the reader has taken all but what the two buffers hold", within(read, TOTAL - most..));
+    lab.figure("two buffers", format!("{} bytes", start.buffers()));
+    lab.figure("data in them while the reader stands still", format!("{held} bytes"));
+    lab.figure("not yet read when the client was gone", format!("{} bytes", TOTAL.saturating_sub(read)));
+    gauge_queues(lab, &host);
+    lab.done()
+}
+
+/// The queue of the writing end, and of the reading one.
+fn gauge_queues(lab: &Lab, host: &Host) {
+    let mut writer = host.samples(|tuple| tuple.remote.port() == PORT);
+    // What is left of an earlier connection in TIME-WAIT has no queue.
+    writer.retain(|sample| sample.socket.info.is_some());
+    lab.gauge("send queue", "bytes", &writer, |sample| sample.socket.send_queue.into());
+    let reader = host.samples(|tuple| tuple.local.port() == PORT && tuple.remote.port() != 0);
+    lab.gauge("receive queue", "bytes", &reader, |sample| sample.socket.receive_queue.into());
+}
+
+fn slow_reader(lab: &Lab) -> Outcome {
+    const TOTAL: u64 = 1_024_000;
+    let host = lab.host()?;
+    // Of this size from the beginning: left alone, the kernel would let the buffer grow.
+    let size = lab.vary(4 << 20, 32 << 10);
+    host.sets("net.ipv4.tcp_wmem", format!("4096 {size} {size}"))?;
+    let server = host.start("chap-5 tcpserver --pause 0.01 --rcvbuf 65536")?;
+    server.listens()?;
+    let client = host.start("chap-5 tcpclient 127.0.0.1 --bytes 1024000")?;
+    if lab.is_control() {
+        server.says("1K read for 10")?;
+    } else {
+        client.ends()?;
+    }
+    let ends = Ends::now(&host);
+    let taken = ends.as_ref().map_or(TOTAL, |ends| ends.taken());
+    let queued = ends.as_ref().map_or(0, |ends| ends.writer.send_queue);
+    lab.central("send has taken it all and returned", client.output().says("send into buffer 1024000 after"));
+    lab.claim("the reader has read less than half of it by then", within(taken, ..TOTAL / 2));
+    lab.central("the rest waits in the kernel, in a queue whose process is gone", {
+        let holder = ends.map(|ends| ends.writer.inode);
+        Check::new(holder == Some(0), format_args!("inode {holder:?}")).and(within(queued, TOTAL as u32 / 4..))
+    });
+    let later = || within(Ends::now(&host).map_or(TOTAL, |ends| ends.taken()), taken + 20 * 1024..);
+    lab.eventually("the reader goes on reading", later);
+    gauge_queues(lab, &host);
+    lab.done()
+}
+
+fn readn_eof(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    let server = host.start(&format!("chap-5 tcpserver --pause 0{}", lab.vary("", " --read-once")))?;
+    server.listens()?;
+    let client = host.start("chap-5 tcpclient 127.0.0.1 --bytes 1000 --typed")?;
+    let mut sent = 1000;
+    let waits = |sent: u64| {
+        lab.until("the server has read everything and waits for more", || {
+            let read = Ends::now(&host).map_or(0, |ends| ends.taken());
+            equal(read, sent).and(equal(sleeps(&server), true))
+        })
+    };
+    let mut woken = 0;
+    for line in ["alpha", "bravo", "delta", "hotel"] {
+        waits(sent)?;
+        let before = status(&server, "voluntary_ctxt_switches");
+        lab.notes("SIGUSR1 to tcpserver");
+        server.signal(Signal::SIGUSR1);
+        if lab.is_control() {
+            server.complains("Error: read:")?;
+            break;
+        }
+        lab.until("the server has taken the signal and waits again", || {
+            let pending = u64::from_str_radix(&status(&server, "ShdPnd"), 16);
+            let switched = status(&server, "voluntary_ctxt_switches") != before;
+            equal(pending, Ok(0)).and(equal((switched, sleeps(&server)), (true, true)))
+        })?;
+        woken += 1;
+        client.types(line)?;
+        sent += 6;
+    }
+    if !lab.is_control() {
+        server.says("1K read for 1")?;
+        client.types("india")?;
+        waits(sent + 6)?;
+        client.closes_input();
+        server.says("SIGUSR1 came")?;
+        lab.claim("each signal wakes the read, which waits again", equal(woken, 4));
+        let sizes: Vec<_> = lab.packets().from(&client).carrying_data().iter().map(|packet| packet.length).collect();
+        lab.claim("the data comes in six segments", equal(sizes, [1000, 6, 6, 6, 6, 6]));
+    }
+
+    let blocks = server.output();
+    lab.central("the first five of them fill one block", blocks.says("1K read for 1"));
+    lab.central("no signal is an error", server.errors().is_empty());
+    lab.central("the sixth makes a short block, because the stream ends after it", {
+        blocks.says_exactly("read for", &["1K read for 1", "6 bytes read for 2"])
+    });
+    lab.done()
+}
+
+fn buffer_sizes(lab: &Lab) -> Outcome {
+    const ASKED: [u32; 2] = [50_000, 200_000];
+    let host = lab.host()?;
+    // Without a request the buffer has this size and keeps it.
+    host.sets("net.ipv4.tcp_wmem", "4096 60000 60000")?;
+    let server = host.start("chap-5 tcpserver --pause 0.0004 --rcvbuf 70000")?;
+    server.listens()?;
+    let (mut sizes, mut queues) = (Vec::new(), Vec::new());
+    for asked in ASKED {
+        let option = lab.vary(format!(" --sndbuf {asked}"), String::new());
+        let start = lab.now();
+        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 --bytes 600000{option}"))?;
+        let first = server.says("1K read for 1")?.line.at;
+        let sent = client.says("send into buffer")?.line.at;
+        let last = server.says("client closed after")?.line.at;
+        let samples = host.samples(|tuple| tuple.remote.port() == PORT);
+        let longest = samples.iter().filter(|sample| sample.at > start).max_by_key(|sample| sample.socket.send_queue);
+        sizes.push(longest.and_then(|sample| sample.socket.memory).map_or(0, |memory| memory.send_buffer));
+        queues.push(longest.map_or(0, |sample| sample.socket.send_queue));
+        let rate = 0.6 / last.duration_since(first).as_secs_f64();
+        let wait = last.saturating_duration_since(sent).as_millis();
+        let name = lab.vary(format!("asked for {asked} bytes"), "no request".into());
+        lab.figure(&name, format!("{rate:.1} MB/s; the last byte is read {wait} ms after send has taken it"));
+    }
+    lab.central("a send buffer is twice as large as was asked for", equal(sizes, ASKED.map(|asked| 2 * asked)));
+    let readers = host.samples(|tuple| tuple.local.port() == PORT);
+    let receive = readers.iter().filter_map(|sample| sample.socket.memory).map(|memory| memory.receive_buffer).max();
+    lab.claim("so is a receive buffer", equal(receive, Some(140_000)));
+    lab.central("the larger one takes at least twice as much before send blocks", {
+        Check::new(queues[1] >= 2 * queues[0], format_args!("{queues:?}"))
+    });
+    lab.claim("a request above wmem_max or rmem_max is cut down to it, and doubled", most_are_doubled_limits(&host));
+    gauge_queues(lab, &host);
+    lab.done()
+}
+
+/// Asks for as much as can be asked for.
+fn most_are_doubled_limits(host: &Host) -> Check {
+    let limit = |name: &str| host.variable(name).map(|value| value.parse().unwrap_or(0));
+    // Before Linux 6.9 a new namespace did not show them.
+    let (send, receive): (usize, usize) = match (limit("net.core.wmem_max"), limit("net.core.rmem_max")) {
+        (Ok(send), Ok(receive)) => (send, receive),
+        (Err(error), _) | (_, Err(error)) => return Check::unseen(error),
+    };
+    let got = host.enter(|| {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let much = i32::MAX as usize;
+        setsockopt(&socket, sockopt::SndBuf, &much)?;
+        setsockopt(&socket, sockopt::RcvBuf, &much)?;
+        Ok((getsockopt(&socket, sockopt::SndBuf)?, getsockopt(&socket, sockopt::RcvBuf)?))
+    });
+    got.map_or_else(Check::unseen, |got| equal(got, (2 * send, 2 * receive)))
+}
+
+fn urgent(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    let (mut first, mut carried, mut streams) = (Vec::new(), Vec::new(), Vec::new());
+    for watch in ["poll", "select"] {
+        let server = host.start(&format!("chap-5 tcpserver --pause 0 --urgent {watch}"))?;
+        server.listens()?;
+        server.halt()?;
+        let sends = lab.vary("--bytes 10240 --urgent", "--bytes 10241");
+        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 {sends}"))?;
+        client.ends()?;
+        server.resume();
+        let stream = server.says("client closed after ")?.rest();
+        first.push(server.output().lines()[2].clone());
+        carried.push(lab.packets().from(&client).bytes());
+        streams.push(stream);
+        server.kill()?;
+    }
+    lab.central("the segment with the urgent byte has the flag URG", lab.packets().carrying_data().has(URG));
+    lab.central("poll and select report it, and it is read before all that was sent before it", equal(first, ["urgent byte !", "urgent byte !"]));
+    lab.claim("10 241 bytes travel on each connection", equal(carried, [10_241, 10_241]));
+    lab.central("10 240 of them are read as its stream", {
+        equal(streams, ["10240 bytes: full blocks 10, short blocks 0"; 2])
+    });
+    lab.done()
 }

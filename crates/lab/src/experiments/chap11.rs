@@ -3,12 +3,14 @@
 use crate::prelude::*;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
+    // ANCHOR: entry
     Experiment::new(
         "11/close",
         "the client closes both directions while two answers are still on their way",
         close,
         "the client types shutdown in place of close",
     ),
+    // ANCHOR_END: entry
     Experiment::new(
         "11/close-sigpipe",
         "the same, and SIGPIPE has its default action",
@@ -58,6 +60,7 @@ fn open_sockets(program: &Process) -> usize {
     links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
 }
 
+// ANCHOR: two_messages
 /// A server that takes 0.2 s for an answer, and a client whose two messages are on the server's side.
 fn two_messages(lab: &Lab, options: &str) -> Result<(Process, Process), LabError> {
     let host = lab.host()?;
@@ -71,7 +74,9 @@ fn two_messages(lab: &Lab, options: &str) -> Result<(Process, Process), LabError
     client.says("send bytes: 5")?;
     Ok((server, client))
 }
+// ANCHOR_END: two_messages
 
+// ANCHOR: close
 fn close(lab: &Lab) -> Outcome {
     let (server, client) = two_messages(lab, "")?;
     client.types(lab.vary("close", "shutdown"))?;
@@ -84,6 +89,7 @@ fn close(lab: &Lab) -> Outcome {
     lab.claim("both messages had arrived before", server.output().says("received 5 bytes: data2"));
     lab.done()
 }
+// ANCHOR_END: close
 
 fn close_sigpipe(lab: &Lab) -> Outcome {
     let (server, client) = two_messages(lab, lab.vary("--sigpipe default", "--sigpipe ignore"))?;

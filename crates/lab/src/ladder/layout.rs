@@ -186,6 +186,7 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     // With many lanes a text may run on over the next ones, all but the last lane's.
     let most_text = if lanes > 3 { 16 } else { usize::MAX };
     for (number, lane) in ladder.lanes.iter().enumerate() {
+        let lane = &lane.tenants[0];
         let word = lane.name.split(' ').map(width).max().unwrap_or(0);
         let least = [word + 3, word + 3, word, 6][shortness].min(16);
         parts[part_of(number)].needs(least, width(&lane.name).max(width(&lane.place)));

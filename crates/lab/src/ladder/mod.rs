@@ -2,6 +2,7 @@
 
 mod arrow;
 mod fold;
+mod lanes;
 mod layout;
 mod markdown;
 mod plot;

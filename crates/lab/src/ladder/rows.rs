@@ -1,11 +1,11 @@
 //! A record as rows: what happens at the same moment, or because of the same packet, stands on one line.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::arrow::{Arrow, Ink, Leg, Namer};
 use super::fold::{Item, fold};
-use super::words::{clean, milliseconds, width, wrap};
+use super::lanes::{Lane, Tenant, lanes};
+use super::words::{clean, milliseconds};
 use crate::packet::Packet;
 use crate::record::{Record, What};
 
@@ -15,6 +15,8 @@ pub(super) const SOON: Duration = Duration::from_millis(5);
 /// What a piece of text is; each has its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
+    /// The name of the next one in a lane.
+    Name,
     Said,
     Complained,
     Typed,
@@ -49,38 +51,6 @@ pub(super) enum Between {
     More((usize, usize), [String; 2]),
     /// What the lab did, across all lanes.
     Act(String),
-}
-
-/// A lane: a column of the record, or somebody that is none of them.
-#[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) name: String,
-    /// Host and address.
-    pub(super) place: String,
-    /// The row in which it first takes part, and the one in which its process ends.
-    pub(super) begins: Option<usize>,
-    pub(super) ends: Option<usize>,
-}
-
-impl Lane {
-    /// Host and address in lines of at most `room` columns; an address is broken before its port.
-    pub(super) fn place(&self, room: usize) -> Vec<String> {
-        if self.place.is_empty() {
-            return Vec::new();
-        }
-        if width(&self.place) <= room {
-            return vec![self.place.clone()];
-        }
-        let words = match self.place.rsplit_once(':') {
-            Some((address, port)) => vec![address.to_owned(), format!(":{port}")],
-            None => vec![self.place.clone()],
-        };
-        words
-            .iter()
-            .flat_map(|words| wrap(words, room, None))
-            .map(|line| line.trim().into())
-            .collect()
-    }
 }
 
 /// The whole picture, not yet laid out.
@@ -163,57 +133,14 @@ fn delay(packet: &Packet) -> Duration {
     })
 }
 
-/// The columns from left to right: whoever speaks first stands left of whom it speaks to, and of three, the one that speaks
-/// with both others stands between them. The arrows are short then.
-fn order(record: &Record) -> Vec<usize> {
-    let columns = record.columns.len();
-    let pairs: Vec<(usize, usize)> = record
-        .events
-        .iter()
-        .filter_map(|event| match event.what {
-            What::Packet {
-                from: Some(from),
-                to: Some(to),
-                ..
-            } if from != to => Some((from, to)),
-            _ => None,
-        })
-        .collect();
-    let first = |column| {
-        pairs
-            .iter()
-            .position(|&(from, to)| from == column || to == column)
-    };
-    let begins = |column| first(column).is_some_and(|at| pairs[at].0 == column);
-    let mut order: Vec<usize> = (0..columns).collect();
-    order.sort_by_key(|&column| match first(column) {
-        Some(at) if begins(column) => (0, at),
-        _ => (1, 0),
-    });
-    let in_all = |column: usize| {
-        pairs
-            .iter()
-            .all(|&(from, to)| from == column || to == column)
-    };
-    let partners = |column: usize| {
-        (0..columns)
-            .filter(|&other| other != column && first(other).is_some())
-            .count()
-    };
-    if columns == 3
-        && let Some(hub) = (0..3).find(|&column| in_all(column) && partners(column) == 2)
-    {
-        order.retain(|&column| column != hub);
-        order.sort_by_key(|&column| (Reverse(begins(column)), first(column)));
-        order.insert(1, hub);
-    }
-    order
-}
-
 struct Builder<'a> {
     record: &'a Record,
-    /// The lane of each column.
-    lane_of: Vec<usize>,
+    /// The lane of each column, and its place among the lane's tenants.
+    place_of: Vec<(usize, usize)>,
+    /// The tenant now present in each of those lanes.
+    present: Vec<usize>,
+    /// How many lanes the columns have.
+    columns: usize,
     /// The hosts that have a lane of their own because somebody there is in no column.
     strangers: Vec<Option<String>>,
     lanes: Vec<Lane>,
@@ -223,29 +150,13 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(record: &'a Record) -> Self {
-        let order = order(record);
-        let mut lane_of = vec![0; order.len()];
-        let mut lanes = Vec::new();
-        for (lane, &column) in order.iter().enumerate() {
-            lane_of[column] = lane;
-            let column = &record.columns[column];
-            let place = [&column.host, &column.address];
-            let place: Vec<String> = place
-                .into_iter()
-                .flatten()
-                .map(|part| clean(part))
-                .collect();
-            lanes.push(Lane {
-                name: clean(&column.name),
-                place: place.join(" "),
-                begins: None,
-                ends: None,
-            });
-        }
+        let (place_of, lanes) = lanes(record);
         let mut builder = Self {
             record,
-            lane_of,
+            present: vec![0; lanes.len()],
+            place_of,
             strangers: Vec::new(),
+            columns: lanes.len(),
             lanes,
             rows: Vec::new(),
             namer: Namer::default(),
@@ -262,7 +173,7 @@ impl<'a> Builder<'a> {
 
     /// The lane of a column; where there is none, that of the host's kernel, or of nobody.
     fn lane(&mut self, column: Option<usize>, host: Option<&str>) -> usize {
-        if let Some(lane) = column.and_then(|column| self.lane_of.get(column)) {
+        if let Some((lane, _)) = column.and_then(|column| self.place_of.get(column)) {
             return *lane;
         }
         let known = self
@@ -272,7 +183,7 @@ impl<'a> Builder<'a> {
         // A fold does not say which host it was: the first stranger will do.
         let known = known.or((host.is_none() && !self.strangers.is_empty()).then_some(0));
         if let Some(known) = known {
-            return self.lane_of.len() + known;
+            return self.columns + known;
         }
         self.strangers.push(host.map(str::to_owned));
         let several_hosts = self
@@ -280,14 +191,12 @@ impl<'a> Builder<'a> {
             .columns
             .iter()
             .any(|column| column.host.is_some());
+        let name = if host.is_some() { "kernel" } else { "nobody" };
+        let place = host.filter(|_| several_hosts).unwrap_or_default();
+        let mut tenant = Tenant::new(name, place);
+        tenant.begins = Some(0);
         self.lanes.push(Lane {
-            name: if host.is_some() { "kernel" } else { "nobody" }.into(),
-            place: host
-                .filter(|_| several_hosts)
-                .map(clean)
-                .unwrap_or_default(),
-            begins: Some(0),
-            ends: None,
+            tenants: vec![tenant],
         });
         self.lanes.len() - 1
     }
@@ -304,6 +213,8 @@ impl<'a> Builder<'a> {
     fn event(&mut self, at: Duration, number: usize, what: &What) {
         match what {
             What::Packet { from, to, packet } => {
+                self.enter(at, *from);
+                self.enter(at, *to);
                 let from = self.lane(*from, Some(&packet.hosts.0));
                 let to = self.lane(*to, packet.hosts.1.as_deref());
                 self.packet(at, number, from, to, packet);
@@ -330,9 +241,32 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// A column that shares its lane comes when the one before it has gone: its name is said then.
+    fn enter(&mut self, at: Duration, column: Option<usize>) {
+        let place = column.and_then(|column| self.place_of.get(column).copied());
+        if let Some((lane, tenant)) = place
+            && tenant > self.present[lane]
+        {
+            self.present[lane] = tenant;
+            self.push(at, Between::Nothing);
+            let row = self.rows.len() - 1;
+            let tenant = &mut self.lanes[lane].tenants[tenant];
+            tenant.begins = Some(row);
+            let name = format!("{} {}", tenant.name, tenant.place);
+            self.rows[row].cells[lane].push(piece(Tone::Name, name.trim_end().into()));
+        }
+    }
+
     fn text_of(&mut self, at: Duration, column: usize, tone: Tone, text: String) {
-        // A column that the record does not have is a mistake of the recorder; the rest can be shown all the same.
-        if let Some(&lane) = self.lane_of.get(column) {
+        // A connection or listener that ends is the last one's, even where the kernel says so only now.
+        if tone != Tone::State || !text.ends_with("CLOSED") {
+            self.enter(at, Some(column));
+        }
+        // A column that the record does not have is a mistake of the recorder; the rest can be shown all the same. Of one that has
+        // left its lane to the next one, only the kernel's last states come so late.
+        if let Some(&(lane, tenant)) = self.place_of.get(column)
+            && tenant == self.present[lane]
+        {
             self.text(at, lane, tone, text);
         }
     }
@@ -386,7 +320,7 @@ impl<'a> Builder<'a> {
                 };
                 let alone = row.cells[lane]
                     .first()
-                    .is_some_and(|piece| piece.tone != Tone::Ended);
+                    .is_some_and(|piece| !matches!(piece.tone, Tone::Ended | Tone::Name));
                 let soon = at.saturating_sub(row.at) < SOON;
                 (alone && soon && (tone == Tone::State || states(row))).then_some(last)
             }
@@ -436,7 +370,7 @@ impl<'a> Builder<'a> {
         let room = self.has_room(&arrow, from);
         // What the sender has just said is why the packet goes: it stands at the beginning of the arrow.
         let cause = self.rows.last_mut().filter(|row| {
-            let ended = |piece: &Piece| matches!(piece.tone, Tone::Ended | Tone::More);
+            let ended = |piece: &Piece| matches!(piece.tone, Tone::Ended | Tone::Name | Tone::More);
             let others = |(lane, cell): (usize, &Vec<Piece>)| lane == from || cell.is_empty();
             matches!(row.between, Between::Nothing)
                 && !row.cells[from].is_empty()
@@ -480,13 +414,18 @@ impl<'a> Builder<'a> {
                 _ => None,
             };
             for (lane, cell) in row.cells.iter().enumerate() {
+                let tenants = &mut self.lanes[lane].tenants;
                 let takes_part =
                     !cell.is_empty() || ends.is_some_and(|(a, b)| a == lane || b == lane);
                 if takes_part {
-                    self.lanes[lane].begins.get_or_insert(number);
+                    tenants[0].begins.get_or_insert(number);
                 }
                 if cell.iter().any(|piece| piece.tone == Tone::Ended) {
-                    self.lanes[lane].ends = Some(number);
+                    let come =
+                        |tenant: &&mut Tenant| tenant.begins.is_some_and(|begins| begins <= number);
+                    if let Some(tenant) = tenants.iter_mut().rev().find(come) {
+                        tenant.ends = Some(number);
+                    }
                 }
             }
         }

@@ -63,6 +63,7 @@ svg:root#ID{color-scheme:light dark;color:#57606a;background:#f6f8fa}
 
 fn class_of_tone(tone: Tone) -> &'static str {
     match tone {
+        Tone::Name => "b",
         Tone::Said => "said",
         Tone::Complained => "complained",
         Tone::Typed => "typed",
@@ -204,7 +205,8 @@ fn page(record: &Record, ladder: &Ladder, drawing: &Drawing) -> String {
     let words = ladder
         .rows
         .iter()
-        .flat_map(|row| super::text::sentences(ladder, row));
+        .enumerate()
+        .flat_map(|(number, row)| super::text::sentences(ladder, number, row));
     let description: Vec<String> = words.map(|(words, _)| escape(&words)).collect();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"{id}\" class=\"ladder\" role=\"img\" \
@@ -340,8 +342,8 @@ fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
             let room = to_left.min(to_right).saturating_sub(4).max(5);
             (
                 x_of(lines[number]),
-                wrap(&lane.name, room, None),
-                lane.place(room),
+                wrap(&lane.tenants[0].name, room, None),
+                lane.tenants[0].place(room),
             )
         })
         .collect();
@@ -402,25 +404,39 @@ fn lifelines(
 ) {
     for (lane, &column) in ladder.lanes.iter().zip(&layout.lines) {
         let x = x_of(column);
-        let end = lane.ends.map_or(bottom, |row| tops[row] + 14.0);
-        let across = covered
-            .iter()
-            .filter(|area| area.left - 2.0 < x && x < area.right + 2.0 && area.top < end);
-        let mut holes: Vec<(f64, f64)> = across.map(|area| (area.top, area.bottom)).collect();
-        holes.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let across = |area: &&Area| area.left - 2.0 < x && x < area.right + 2.0;
+        let mut holes: Vec<&Area> = covered.iter().filter(across).collect();
+        holes.sort_by(|one, other| one.top.total_cmp(&other.top));
         let mut from = drawing.y;
-        for (top, bottom) in holes {
-            if from < top {
-                drawing.line((x, from), (x, top), "life");
-            }
-            from = from.max(bottom);
+        for (number, tenant) in lane.tenants.iter().enumerate() {
+            let next = lane.tenants.get(number + 1).and_then(|next| next.begins);
+            let next = next.map_or(bottom, |row| tops[row] + 4.0);
+            let end = tenant.ends.map_or(next, |row| tops[row] + 14.0);
+            lifeline(drawing, x, (from, end), &holes, "life");
+            lifeline(drawing, x, (end + 4.0, next), &holes, "gone");
+            from = next;
         }
-        if from < end {
-            drawing.line((x, from), (x, end), "life");
+    }
+}
+
+fn lifeline(
+    drawing: &mut Drawing,
+    x: f64,
+    (mut from, to): (f64, f64),
+    holes: &[&Area],
+    class: &str,
+) {
+    for hole in holes {
+        if hole.bottom <= from || hole.top >= to {
+            continue;
         }
-        if end < bottom {
-            drawing.line((x, end + 4.0), (x, bottom), "gone");
+        if from < hole.top {
+            drawing.line((x, from), (x, hole.top), class);
         }
+        from = from.max(hole.bottom);
+    }
+    if from < to {
+        drawing.line((x, from), (x, to), class);
     }
 }
 

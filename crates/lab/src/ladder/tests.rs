@@ -459,6 +459,26 @@ fn odd() -> Record {
     story.record()
 }
 
+/// A server is killed and started again, and its client too.
+fn again() -> Record {
+    let names = ["echoserver", "echoclient", "echoserver 2", "echoclient 2"];
+    let mut story = Story::new("10/again", "the server is started again", &names);
+    for (server, client) in [(0, 1), (2, 3)] {
+        story
+            .at(server as u64 * 10)
+            .said(server, "listening on 127.0.0.1:43211")
+            .typed(client, "hello")
+            .tcp(client, server, PSH | ACK, 6)
+            .said(server, "received 6 bytes: hello")
+            .ended(server, "was killed by SIGKILL")
+            .tcp(server, client, FIN | ACK, 0)
+            .ended(client, "exited with code 0");
+    }
+    // The kernel is late.
+    story.state(0, Some(TcpState::Established), TcpState::Closed);
+    story.record()
+}
+
 fn all() -> Vec<Record> {
     vec![
         close(),
@@ -469,31 +489,490 @@ fn all() -> Vec<Record> {
         refused(),
         crowd(),
         odd(),
+        again(),
     ]
 }
 
+const SKETCH_80: &str = "\
+11/close · the client closes both directions while two answers are still on
+  their way
+
+  ms  graceclient                                      graceserver
+      127.0.0.1:40022                                  127.0.0.1:43211
+   0                                                   │ listening on
+                                                       │   127.0.0.1:43211
+  12  SYN-SENT                ├───────── SYN ─────────▶│ LISTEN → SYN-RECEIVED
+      SYN-SENT → ESTABLISHED  │◀─────── SYN ACK ───────┤
+                              ├╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌▶│ → ESTABLISHED
+  14  ❯ data1                 │                        │
+      now sending data1       ├─── PSH ACK  5 bytes ──▶│ received 5 bytes: data1
+                              │◀╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌┤
+  15  ❯ data2                 │                        │
+      now sending data2       ├─── PSH ACK  5 bytes ──▶│
+                              │◀╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌┤
+  16  ❯ close  → FIN-WAIT-1   ├─────── FIN ACK ───────▶│ → CLOSE-WAIT
+      FIN-WAIT-1 → FIN-WAIT-2 │◀╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌┤
+ 214                          │◀── PSH ACK  9 bytes ───┤ send bytes: 9
+                              ├───────── RST ─────────▶│ CLOSE-WAIT → CLOSED
+                              │                        │ received 5 bytes: data2
+ 414                          │                        │ Error: send: Broken
+                              │                        │   pipe (os error 32)
+                              │                        │ ■ exited with code 1
+
+  ✓ the client prints no answer
+  ✓ the client's kernel answers the late data with a reset
+  ✓ the server's next send fails with EPIPE
+  3 claims hold · 0.41 s · Linux 6.18
+";
+
+const SKETCH_120: &str = "\
+11/close · the client closes both directions while two answers are still on their way
+
+  ms  graceclient                                                    graceserver
+      127.0.0.1:40022                                                127.0.0.1:43211
+   0                                                                 │ listening on 127.0.0.1:43211
+  12  SYN-SENT                  ├─────────────── SYN ───────────────▶│ LISTEN → SYN-RECEIVED
+      SYN-SENT → ESTABLISHED    │◀───────────── SYN ACK ─────────────┤
+                                ├╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌▶│ SYN-RECEIVED → ESTABLISHED
+  14  ❯ data1                   │                                    │
+      now sending data1         ├───────── PSH ACK  5 bytes ────────▶│ received 5 bytes: data1
+                                │◀╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┤
+  15  ❯ data2                   │                                    │
+      now sending data2         ├───────── PSH ACK  5 bytes ────────▶│
+                                │◀╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┤
+  16  ❯ close  → FIN-WAIT-1     ├───────────── FIN ACK ─────────────▶│ ESTABLISHED → CLOSE-WAIT
+      FIN-WAIT-1 → FIN-WAIT-2   │◀╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ ACK ╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┤
+ 214                            │◀──────── PSH ACK  9 bytes ─────────┤ send bytes: 9
+                                ├─────────────── RST ───────────────▶│ CLOSE-WAIT → CLOSED
+                                │                                    │ received 5 bytes: data2
+ 414                            │                                    │ Error: send: Broken pipe (os error 32)
+                                │                                    │ ■ exited with code 1
+
+  ✓ the client prints no answer
+  ✓ the client's kernel answers the late data with a reset
+  ✓ the server's next send fails with EPIPE
+  3 claims hold · 0.41 s · Linux 6.18
+";
+
 #[test]
-fn show() {
-    let Ok(directory) = std::env::var("LADDER_SHOW") else {
-        return;
-    };
+fn the_sketch_stands_in_80_and_in_120_columns() {
+    assert_eq!(plain(&close(), 80), SKETCH_80);
+    assert_eq!(plain(&close(), 120), SKETCH_120);
+}
+
+#[test]
+fn narrow_terminals_get_a_list() {
+    let text = plain(&close(), 50);
+    assert!(text.contains("\n  14  graceclient: ❯ data1\n      graceclient: now sending data1\n"));
+    assert!(text.contains("\n      graceclient → graceserver: PSH ACK  5 bytes\n"));
+}
+
+/// Nothing is wider than the terminal, and colours change nothing else.
+#[test]
+fn no_line_is_wider_than_the_terminal() {
     for record in all() {
-        let name = record.id.replace('/', "-");
-        std::fs::write(format!("{directory}/{name}.svg"), svg(&record)).unwrap();
-        let mut out = String::new();
-        for width in [80, 120] {
-            out += &text(
-                &record,
-                &TextOptions {
-                    width,
-                    colour: true,
-                    full: false,
-                    verbose: false,
-                },
+        for width in [20, 40, 60, 72, 80, 100, 120, 200] {
+            let text = plain(&record, width);
+            for line in text.lines() {
+                assert!(words::width(line) <= width, "{width}: {line}\n{text}");
+                assert_eq!(line.trim_end(), line);
+            }
+            let options = TextOptions {
+                width,
+                colour: true,
+                full: false,
+                verbose: false,
+            };
+            let mut coloured = super::text(&record, &options);
+            assert!(coloured.contains("\x1b["));
+            while let Some(start) = coloured.find('\x1b') {
+                let end = start + coloured[start..].find('m').unwrap();
+                coloured.replace_range(start..=end, "");
+            }
+            assert_eq!(coloured, text);
+        }
+    }
+}
+
+#[test]
+fn what_is_lost_ends_midway_and_is_sent_again() {
+    let text = plain(&cut(), 80);
+    assert!(text.contains("   3  ╌╌ the link is cut ╌╌╌"));
+    assert!(
+        text.contains("├─ PSH ACK  6 bytes ─✗          │\n"),
+        "{text}"
+    );
+    assert_eq!(
+        text.matches("├─ PSH ACK  6 bytes  again ─✗   │\n").count(),
+        4,
+        "{text}"
+    );
+    assert!(text.contains("  ✗ the client gives up after 15 attempts\n    seen: 5 attempts\n          last after 1668 ms\n"));
+    assert!(text.contains("  ◇ the error is ETIMEDOUT\n    seen: EHOSTUNREACH\n"));
+    assert!(text.contains("  – the server never learns\n"));
+    assert!(
+        text.contains("  retransmissions       4\n  time until the error  2.6 s (median of 3)\n")
+    );
+    assert!(text.contains("\n  retransmission timeout of echoclient, ms\n  2 000 ┤"));
+}
+
+#[test]
+fn the_server_stands_between_two_clients() {
+    let text = plain(&pair(), 120);
+    let names = text.lines().nth(2).unwrap();
+    let order =
+        ["timeclient 1", "timeserver", "timeclient 2"].map(|name| names.find(name).unwrap());
+    assert!(order.is_sorted(), "{text}");
+    assert!(text.contains("  25  Thu Jan  1 12:00:00 2026  │◀──── PSH ACK  26 bytes ────┤ client from 127.0.0.1:40022"), "{text}");
+}
+
+#[test]
+fn long_runs_are_folded() {
+    let text = plain(&bulk(), 120);
+    assert!(
+        text.contains("⋮ 235 more segments, 10 048 000 bytes"),
+        "{text}"
+    );
+    assert!(text.contains("│ 1K read for 1\n"));
+    assert!(text.contains("│ ⋮ 158 more lines\n"));
+    assert!(text.contains("┤ 1K read for 160\n"));
+    assert!(text.lines().count() < 30, "{text}");
+}
+
+#[test]
+fn packets_that_cross_leave_and_arrive_in_rows_of_their_own() {
+    let text = plain(&crossing(), 80);
+    assert!(text.contains("   0  SYN-SENT             ├─"), "{text}");
+    assert!(
+        text.contains("┈│\n   1                       │┈┈"),
+        "{text}"
+    );
+    assert!(text.contains("─▶│ → SYN-RECEIVED\n"), "{text}");
+    assert!(text.contains(" PSH ACK  6 bytes  +50 ms "), "{text}");
+}
+
+#[test]
+fn who_is_no_program_is_the_kernel() {
+    let text = plain(&refused(), 80);
+    assert!(text.lines().nth(2).unwrap().ends_with("  kernel"), "{text}");
+    assert!(
+        text.contains("connect(3, 127.0.0.1:43211) = ECONNREFUSED        │◀── RST ACK ─"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_program_that_is_started_again_keeps_its_lane() {
+    let text = plain(&again(), 120);
+    let names = text.lines().nth(2).unwrap();
+    assert!(!names.contains('2'), "{text}");
+    assert!(text.contains("│ echoserver 2 127.0.0.1:40023\n"), "{text}");
+    assert!(text.contains("echoclient 2 127.0.0.1:40024"), "{text}");
+    assert!(!text.contains("CLOSED"), "{text}");
+}
+
+#[test]
+fn what_is_left_out_is_marked_or_shown_in_full() {
+    let options = TextOptions {
+        width: 80,
+        colour: false,
+        full: false,
+        verbose: false,
+    };
+    assert!(super::text(&odd(), &options).contains("xxx…\n"));
+    let full = super::text(
+        &odd(),
+        &TextOptions {
+            full: true,
+            ..options
+        },
+    );
+    assert_eq!(full.matches('x').count(), 402, "{full}");
+    assert!(!full.contains('…'));
+    assert!(full.contains(r"\u{1b}[31m"), "{full}");
+    let seen = super::text(
+        &close(),
+        &TextOptions {
+            verbose: true,
+            ..options
+        },
+    );
+    assert!(
+        seen.contains(
+            "  ✓ the client's kernel answers the late data with a reset\n    seen: RST\n"
+        )
+    );
+}
+
+/// The estimate of a text's box, by the same widths as the drawing's.
+fn text_box(node: roxmltree::Node) -> (f64, f64, f64) {
+    let number = |name| node.attribute(name).unwrap().parse::<f64>().unwrap();
+    let width = words::width(node.text().unwrap_or_default()) as f64 * 7.83;
+    let class = node.attribute("class").unwrap_or_default();
+    let x = number("x");
+    let left = match class.split(' ').next_back() {
+        Some("mid") => x - width / 2.0,
+        Some("end") => x - width,
+        _ => x,
+    };
+    (left, left + width, number("y"))
+}
+
+#[test]
+fn the_picture_is_sound_xml_without_a_blank_line() {
+    for record in all() {
+        let svg = svg(&record);
+        assert!(
+            svg.lines().all(|line| !line.trim().is_empty()),
+            "{}",
+            record.id
+        );
+        assert!(!svg.contains("{{"));
+        let first = svg.lines().next().unwrap();
+        assert!(
+            first.starts_with("<svg ") && first.ends_with('>'),
+            "{first}"
+        );
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let root = document.root_element();
+        let id = format!("ladder-{}", record.id.replace('/', "-"));
+        for node in document.descendants() {
+            if let Some(own) = node.attribute("id") {
+                assert!(own.starts_with(&id), "{own}");
+            }
+        }
+        assert_eq!(root.attribute("role"), Some("img"));
+        for name in root.attribute("aria-labelledby").unwrap().split(' ') {
+            assert!(
+                root.children()
+                    .any(|node| node.attribute("id") == Some(name))
             );
         }
-        std::fs::write(format!("{directory}/{name}.txt"), out).unwrap();
-        println!("{}\n{}\n", plain(&record, 80), plain(&record, 120));
-        println!("{}\n{}\n", signature(&record), claims_markdown(&record));
+        let title = root
+            .children()
+            .find(|node| node.has_tag_name("title"))
+            .unwrap();
+        assert_eq!(
+            title.text().unwrap(),
+            format!("{}: {}", record.id, record.title)
+        );
+    }
+}
+
+#[test]
+fn no_text_of_the_picture_lies_on_another() {
+    for record in all() {
+        let svg = svg(&record);
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let width: f64 = document
+            .root_element()
+            .attribute("width")
+            .unwrap()
+            .parse()
+            .unwrap();
+        let texts = document
+            .descendants()
+            .filter(|node| node.has_tag_name("text"));
+        let texts: Vec<_> = texts
+            .map(|node| (text_box(node), node.text().unwrap_or_default()))
+            .collect();
+        for (number, ((left, right, y), text)) in texts.iter().enumerate() {
+            assert!(*left >= 0.0 && *right <= width, "{}: {text}", record.id);
+            for ((other_left, other_right, other_y), other) in &texts[number + 1..] {
+                let apart = *right < other_left + 0.1
+                    || *other_right < left + 0.1
+                    || (y - other_y).abs() >= 12.0;
+                assert!(apart, "{}: {text} | {other}", record.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_signature_does_not_know_the_time() {
+    let (one, mut other) = (close(), close());
+    for (number, event) in other.events.iter_mut().enumerate() {
+        event.at += Duration::from_millis(3 * number as u64);
+        if let What::Packet { packet, .. } = &mut event.what {
+            for address in [&mut packet.source, &mut packet.destination] {
+                address.set_port(address.port() + 1234);
+            }
+        }
+    }
+    other.took *= 2;
+    other.kernel = "7.1.0".into();
+    // An acknowledgement more, and data that is sent again.
+    let is_data =
+        |event: &&Event| matches!(&event.what, What::Packet { packet, .. } if packet.length == 5);
+    let twice = other.events.iter().find(is_data).unwrap().clone();
+    let ack = |event: &&Event| matches!(&event.what, What::Packet { packet, .. } if arrow::Ink::of(packet) == arrow::Ink::Ack);
+    let ack = other.events.iter().find(ack).unwrap().clone();
+    other.events.insert(17, twice);
+    other.events.push(ack);
+    assert_eq!(signature(&one), signature(&other));
+}
+
+#[test]
+fn the_signature_knows_what_matters() {
+    let one = signature(&close());
+    let change = |change: fn(&mut Record)| {
+        let mut record = close();
+        change(&mut record);
+        signature(&record)
+    };
+    assert_ne!(
+        one,
+        change(|record| record.claims[0].verdict = Verdict::Fails)
+    );
+    assert_ne!(
+        one,
+        change(|record| record
+            .events
+            .retain(|event| !matches!(event.what, What::Ended(..))))
+    );
+    assert_ne!(
+        one,
+        change(|record| {
+            record.events.retain(|event| !matches!(&event.what, What::Packet { packet, .. } if arrow::Ink::of(packet) == arrow::Ink::Rst));
+        })
+    );
+    assert_ne!(
+        one,
+        change(|record| {
+            for event in &mut record.events {
+                if let What::Said(_, line) = &mut event.what {
+                    *line = line.replace("received", "got");
+                }
+            }
+        })
+    );
+}
+
+#[test]
+fn claims_are_a_list() {
+    let mut record = cut();
+    record.claims[2].central = true;
+    record.claims[2].sentence = "a * b < {{c}}".into();
+    assert_eq!(
+        claims_markdown(&record),
+        "- ✗ the client gives up after 15 attempts<br>*seen:* 5 attempts<br>last after 1668 ms\n\
+         - ◇ the error is ETIMEDOUT<br>*seen:* EHOSTUNREACH\n\
+         - – **a \\* b &lt; &#123;&#123;c}}**<br>*seen:* packets cannot be captured here\n\n\
+         *0 of 3 claims hold, 1 fails, 1 is a discovery, 1 cannot be seen here · Linux 6.18*\n"
+    );
+}
+
+/// Whatever was recorded can be drawn.
+#[test]
+fn no_record_is_too_strange() {
+    let mut seed = 1u64;
+    let mut random = move |below: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let texts = [
+        "",
+        "a",
+        "数据",
+        "a long line of many words that has to be broken somewhere",
+        "\u{301}\u{200d}\0",
+        "1 2 3",
+    ];
+    for round in 0..150 {
+        let names: Vec<&str> = (0..random(10))
+            .map(|_| ["server", "client 2", "a-program-with-a-long-name 12", "数"][random(4)])
+            .collect();
+        let mut story = Story::new("0/random", texts[random(6)], &names);
+        let columns = names.len().max(1);
+        for _ in 0..random(60) {
+            story.now += micros([0, 10, 900, 40_000, 2_000_000][random(5)]);
+            let column = random(columns);
+            let text = texts[random(6)];
+            let end = |random: &mut dyn FnMut(usize) -> usize| {
+                (random(5) > 0 && !names.is_empty()).then(|| random(columns))
+            };
+            match random(9) {
+                0 => story.said(column, text),
+                1 => story.complained(column, text),
+                2 => story.typed(column, text),
+                3 => story.ended(column, text),
+                4 => story.act(text),
+                5 => story.state(
+                    column,
+                    TcpState::from_kernel(random(13) as u8),
+                    TcpState::Closed,
+                ),
+                6 => story.event(What::Called(column, text.into())),
+                _ => {
+                    let ends = (end(&mut random), end(&mut random));
+                    let flags = [SYN, FIN | ACK, RST, ACK, PSH | ACK][random(5)];
+                    let delay = [None, Some(micros(2)), Some(micros(60_000))][random(3)];
+                    if random(2) == 0 {
+                        story.tcp_of(ends, flags, random(3) * 70_000, delay)
+                    } else {
+                        let kind = [Kind::Udp, Kind::Icmp { kind: 3, code: 3 }, Kind::Other(7)]
+                            [random(3)]
+                        .clone();
+                        story.packet_of(ends, kind, random(2000), delay)
+                    }
+                }
+            };
+        }
+        let points = (0..random(5)).map(|at| {
+            (
+                Duration::from_millis(at as u64),
+                [0.0, -1.0, 1e9, f64::NAN, 0.3][random(5)],
+            )
+        });
+        let points: Vec<_> = points.collect();
+        story.record.gauges.push(Gauge {
+            name: "gauge".into(),
+            unit: "ms",
+            points,
+        });
+        story
+            .record
+            .figures
+            .push((texts[random(6)].into(), texts[random(6)].into()));
+        story.claim(Verdict::Fails, texts[random(6)], texts[random(6)]);
+        let record = story.record();
+        for width in [0, 20, 60, 61, 80, 120, 300] {
+            let text = plain(&record, width);
+            for line in text.lines() {
+                assert!(
+                    words::width(line) <= width.max(20),
+                    "round {round}, {width}: {line}\n{text}"
+                );
+            }
+        }
+        let svg = svg(&record);
+        assert!(
+            svg.lines().all(|line| !line.trim().is_empty()),
+            "round {round}"
+        );
+        assert!(roxmltree::Document::parse(&svg).is_ok(), "round {round}");
+        assert_eq!(signature(&record), signature(&record));
+    }
+}
+
+#[test]
+#[ignore = "writes the drawings into the directory LADDER_SHOW, to be looked at"]
+fn show() {
+    let directory = std::env::var("LADDER_SHOW").expect("LADDER_SHOW names a directory");
+    for record in all() {
+        let name = record.id.replace('/', "-");
+        let text = |width| {
+            let options = TextOptions {
+                width,
+                colour: true,
+                full: false,
+                verbose: false,
+            };
+            super::text(&record, &options)
+        };
+        std::fs::write(format!("{directory}/{name}.svg"), svg(&record)).unwrap();
+        std::fs::write(format!("{directory}/{name}.txt"), text(80) + &text(120)).unwrap();
     }
 }

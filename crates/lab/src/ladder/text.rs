@@ -2,6 +2,7 @@
 
 use super::TextOptions;
 use super::arrow::{Arrow, Ink, Leg};
+use super::lanes::Life;
 use super::layout::Layout;
 use super::plot::Plot;
 use super::rows::{Between, Ladder, Row, Tone, times};
@@ -20,6 +21,7 @@ const YELLOW: Colour = "33";
 
 fn colour_of_tone(tone: Tone) -> Colour {
     match tone {
+        Tone::Name => BOLD,
         Tone::Said => PLAIN,
         Tone::Complained => RED,
         Tone::Typed => "1;36",
@@ -109,7 +111,9 @@ pub(super) fn text(record: &Record, options: &TextOptions) -> String {
     {
         head.put(line, 0, text, PLAIN);
     }
-    head.put(0, 0, &shorten(&id, room), BOLD);
+    if width(&id) <= room {
+        head.put(0, 0, &id, BOLD);
+    }
     head.write(&mut out, options.colour);
     let ladder = Ladder::new(record);
     if !ladder.rows.is_empty() {
@@ -144,11 +148,11 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
             layout.lines[number]
         };
         room += layout.area(number).0 - x;
-        let names = wrap(&lane.name, room, None);
+        let names = wrap(&lane.tenants[0].name, room, None);
         for (line, name) in names.iter().enumerate() {
             canvas.put(line, x, name, BOLD);
         }
-        for (line, place) in lane.place(room).iter().enumerate() {
+        for (line, place) in lane.tenants[0].place(room).iter().enumerate() {
             canvas.put(names.len() + line, x, place, DIM);
         }
     }
@@ -172,12 +176,10 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
             .max(words.len());
         for line in 0..height {
             for (lane, &x) in ladder.lanes.iter().zip(&layout.lines) {
-                let here = lane.begins.is_some_and(|begins| number >= begins);
-                let gone = lane
-                    .ends
-                    .is_some_and(|ends| number > ends || (number == ends && line > 0));
-                if here {
-                    canvas.put(top + line, x, if gone { "┊" } else { "│" }, DIM);
+                match lane.life(number, line) {
+                    Life::Unborn => {}
+                    Life::Alive => canvas.put(top + line, x, "│", DIM),
+                    Life::Gone => canvas.put(top + line, x, "┊", DIM),
                 }
             }
         }
@@ -195,16 +197,11 @@ fn picture(ladder: &Ladder, layout: &Layout) -> Canvas {
         match &row.between {
             Between::Arrow(way) => arrow(&mut canvas, top, layout, way),
             Between::Act(act) => {
-                let room = layout.end - layout.start();
-                let lines = wrap(act, room - 6, None);
-                for (line, words) in lines.iter().enumerate() {
-                    let rule = "╌".repeat(room - 4 - width(words));
-                    canvas.put(
-                        top + line,
-                        layout.start(),
-                        &format!("╌╌ {words} {rule}"),
-                        YELLOW,
-                    );
+                let room = layout.end.saturating_sub(layout.start()).max(40);
+                for (line, words) in wrap(act, room - 6, None).iter().enumerate() {
+                    let rule = "╌".repeat((room - 4).saturating_sub(width(words)));
+                    let words = format!("╌╌ {words} {rule}");
+                    canvas.put(top + line, layout.start(), &words, YELLOW);
                 }
             }
             Between::Nothing | Between::More(..) => {}
@@ -307,8 +304,8 @@ fn arrow(canvas: &mut Canvas, line: usize, layout: &Layout, arrow: &Arrow) {
 /// Everything one below the other: for terminals too narrow for columns.
 fn list(ladder: &Ladder, room: usize) -> Canvas {
     let mut canvas = Canvas::default();
-    for (row, time) in ladder.rows.iter().zip(times(&ladder.rows)) {
-        for (number, (words, colour)) in sentences(ladder, row).into_iter().enumerate() {
+    for ((row, time), index) in ladder.rows.iter().zip(times(&ladder.rows)).zip(0..) {
+        for (number, (words, colour)) in sentences(ladder, index, row).into_iter().enumerate() {
             let top = canvas.lines.len();
             if let Some(time) = time.filter(|_| number == 0) {
                 canvas.put(top, 0, &format!("{time:>4}"), DIM);
@@ -322,8 +319,8 @@ fn list(ladder: &Ladder, room: usize) -> Canvas {
 }
 
 /// A row in words: `graceclient: now sending data1`, `graceclient → graceserver: PSH ACK  5 bytes`.
-pub(super) fn sentences(ladder: &Ladder, row: &Row) -> Vec<(String, Colour)> {
-    let name = |lane: usize| &ladder.lanes[lane].name;
+pub(super) fn sentences(ladder: &Ladder, number: usize, row: &Row) -> Vec<(String, Colour)> {
+    let name = |lane: usize| &ladder.lanes[lane].tenant(number).name;
     let mut cells: Vec<_> = row.cells.iter().enumerate().collect();
     let mut out = Vec::new();
     let say = |lane: usize, cell: &[super::rows::Piece], out: &mut Vec<_>| {
@@ -377,9 +374,13 @@ fn gauge(plot: &Plot, room: usize) -> Canvas {
     let values = plot.values();
     let top = values.last().map_or("", |(_, words)| words.as_str());
     let x = 2 + top.len().max(4) + 1;
+    if room < x + 24 {
+        canvas.put(1, 4, &shorten(&format!("up to {top}"), room - 4), PLAIN);
+        return canvas;
+    }
     canvas.put(1, x - 1 - top.len(), top, DIM);
     canvas.put(HEIGHT, x - 2, "0", DIM);
-    let cells = room.saturating_sub(x + 8).clamp(8, 80);
+    let cells = (room - x - 8).min(80);
     for line in 0..HEIGHT {
         canvas.put(1 + line, x, if line == 0 { "┤" } else { "│" }, DIM);
     }
@@ -398,13 +399,13 @@ fn gauge(plot: &Plot, room: usize) -> Canvas {
     for (place, words) in plot.times() {
         let at = x + 1 + ((place * cells as f64) as usize).min(cells - 1);
         let start = at.saturating_sub(words.len() / 2);
-        if start >= free {
+        if start >= free && start + words.len() <= x + 1 + cells {
             canvas.put(HEIGHT + 1, at, "┴", DIM);
             canvas.put(HEIGHT + 2, start, &words, DIM);
             free = start + words.len() + 2;
         }
     }
-    canvas.put(HEIGHT + 2, free.max(x + 1 + cells), "ms", DIM);
+    canvas.put(HEIGHT + 2, x + 2 + cells, "ms", DIM);
     canvas
 }
 
@@ -475,6 +476,7 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
         .iter()
         .all(|claim| claim.verdict == Verdict::Holds);
     let colour = match (record.holds(), good) {
+        _ if record.claims.is_empty() => PLAIN,
         (_, true) => "1;32",
         (true, false) => BOLD,
         (false, _) => "1;31",
@@ -483,6 +485,9 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
     for (line, words) in wrap(&closing, room - 2, None).iter().enumerate() {
         canvas.put(top + line, 2, words, PLAIN);
     }
-    canvas.put(top, 2, &shorten(&verdict(record), room - 2), colour);
+    let verdict = verdict(record);
+    if width(&verdict) <= room - 2 {
+        canvas.put(top, 2, &verdict, colour);
+    }
     canvas
 }

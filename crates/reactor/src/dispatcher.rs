@@ -1,0 +1,130 @@
+//! The seam between the loop and the kernel: who is ready? Select, poll and epoll answer it, each in a file of its own
+//! that knows nothing of connections.
+
+mod epoll;
+mod poll;
+mod select;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::str::FromStr;
+use std::time::Duration;
+
+use common::CallError;
+
+pub use epoll::EpollDispatcher;
+pub use poll::PollDispatcher;
+pub use select::SelectDispatcher;
+
+use crate::interest::{Event, Interest};
+use crate::token::Token;
+
+/// Watches descriptors and tells which are ready. The descriptor stays open and the token stays the same from `add` to
+/// `remove`; the loop sees to that.
+pub trait Dispatcher {
+    /// The system call that it waits in, for the log.
+    fn call(&self) -> &'static str;
+
+    /// When readiness is reported.
+    fn trigger(&self) -> Trigger {
+        Trigger::Level
+    }
+
+    /// Starts to watch a descriptor.
+    fn add(&mut self, fd: BorrowedFd, token: Token, interest: Interest) -> Result<(), CallError>;
+
+    /// Changes what is watched for. Under [`Trigger::Edge`] what is ready already is reported once more.
+    fn update(&mut self, fd: BorrowedFd, token: Token, interest: Interest)
+    -> Result<(), CallError>;
+
+    /// Ends the watch. The descriptor is still open: a closed one that has a duplicate elsewhere would go on being
+    /// reported, and could not be removed any more, epoll(7) question 6.
+    fn remove(&mut self, fd: BorrowedFd, token: Token) -> Result<(), CallError>;
+
+    /// Waits until a descriptor is ready or the time is up (`None`: no limit), and appends what has happened to
+    /// `events`. A signal may end the wait early, with no events.
+    fn wait(
+        &mut self,
+        events: &mut Vec<Event>,
+        timeout: Option<Duration>,
+    ) -> Result<(), CallError>;
+}
+
+/// When a dispatcher reports readiness, epoll(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trigger {
+    /// As long as it lasts.
+    #[default]
+    Level,
+    /// When it begins: whoever is told has to go on until nothing is left.
+    Edge,
+}
+
+/// The dispatchers to choose from at run time: `select`, `poll`, `epoll`, `epoll-edge`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DispatcherKind {
+    /// select(2): descriptors below 1024 only.
+    Select,
+    /// poll(2).
+    Poll,
+    /// epoll(7).
+    Epoll(Trigger),
+}
+
+impl Default for DispatcherKind {
+    fn default() -> Self {
+        Self::Epoll(Trigger::Level)
+    }
+}
+
+impl DispatcherKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Select,
+        Self::Poll,
+        Self::Epoll(Trigger::Level),
+        Self::Epoll(Trigger::Edge),
+    ];
+
+    /// A new dispatcher of this kind; only epoll can fail, for want of a descriptor.
+    pub fn open(self) -> Result<Box<dyn Dispatcher>, CallError> {
+        Ok(match self {
+            Self::Select => Box::new(SelectDispatcher::new()),
+            Self::Poll => Box::new(PollDispatcher::default()),
+            Self::Epoll(trigger) => Box::new(EpollDispatcher::new(trigger)?),
+        })
+    }
+}
+
+impl fmt::Display for DispatcherKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Select => "select",
+            Self::Poll => "poll",
+            Self::Epoll(Trigger::Level) => "epoll",
+            Self::Epoll(Trigger::Edge) => "epoll-edge",
+        })
+    }
+}
+
+/// Not the name of a dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of select, poll, epoll, epoll-edge")]
+pub struct UnknownDispatcher(String);
+
+impl FromStr for DispatcherKind {
+    type Err = UnknownDispatcher;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDispatcher> {
+        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
+        found.ok_or_else(|| UnknownDispatcher(name.into()))
+    }
+}
+
+/// In milliseconds and rounded up: rounded down, the last fraction of a wait would be spent spinning.
+fn milliseconds(timeout: Duration) -> i32 {
+    timeout
+        .as_nanos()
+        .div_ceil(1_000_000)
+        .min(i32::MAX as u128) as i32
+}

@@ -1,0 +1,223 @@
+//! A channel's name, and the table that finds the channel by it (the course's channel map).
+//!
+//! The course finds a channel by its descriptor. A descriptor that is closed in one callback can be a new connection's
+//! in the next: the event that was meant for the old one then reaches the new one. A token has a generation besides
+//! its slot, and no two channels ever share both.
+
+use std::fmt;
+use std::mem;
+
+/// Names a channel of one event loop, for as long as the channel lives and never again afterwards.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    slot: u32,
+    generation: u32,
+}
+
+impl Token {
+    /// The token as the 64 bits that a kernel carries for us, `epoll_data` in epoll_ctl(2).
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// The token that [`Token::to_bits`] made these bits of.
+    pub fn from_bits(bits: u64) -> Self {
+        Self {
+            slot: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
+
+    /// The place in the table: small numbers, used again after the channel is gone. For a dispatcher's own tables.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}#{}", self.slot, self.generation)
+    }
+}
+
+/// The end of the list of free slots.
+const NONE: u32 = u32::MAX;
+
+/// Below this many slots the table does not care to shrink.
+const SMALL: usize = 64;
+
+#[derive(Debug)]
+enum Entry<T> {
+    /// No channel; the next free slot.
+    Free(u32),
+    /// The channel is out of the table: its callback runs, or it is being built.
+    Out,
+    /// The channel.
+    In(T),
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    entry: Entry<T>,
+}
+
+/// Channels by token: every operation takes the same time however many there are, apart from the rare one that makes
+/// the table larger or smaller.
+///
+/// A channel is taken *out* while its callback runs, so that the callback may use everything else in the loop, and put
+/// back afterwards. A token of an absent, removed or taken-out channel finds nothing.
+#[derive(Debug)]
+pub struct Table<T> {
+    slots: Vec<Slot<T>>,
+    first_free: u32,
+    /// Slots in use.
+    used: usize,
+    /// For the table, not for each slot: so slots can be given up without forgetting how often they were used.
+    next_generation: u32,
+    /// Shrink when fewer slots than this are in use.
+    shrink_below: usize,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            first_free: NONE,
+            used: 0,
+            next_generation: 0,
+            shrink_below: 0,
+        }
+    }
+}
+
+impl<T> Table<T> {
+    /// A token for a channel that will be [`put`](Table::put) under it.
+    pub fn reserve(&mut self) -> Token {
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let new = Slot {
+            generation,
+            entry: Entry::Out,
+        };
+        self.used += 1;
+        let slot = match self.slots.get_mut(self.first_free as usize) {
+            Some(free) => {
+                let slot = self.first_free;
+                if let Entry::Free(next) = mem::replace(free, new).entry {
+                    self.first_free = next;
+                }
+                slot
+            }
+            None => {
+                self.slots.push(new);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.shrink_below = self.shrink_below.max(self.used / 4);
+        Token { slot, generation }
+    }
+
+    fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
+        let slot = self.slots.get_mut(token.slot())?;
+        let current =
+            slot.generation == token.generation && !matches!(slot.entry, Entry::Free(_));
+        current.then_some(slot)
+    }
+
+    /// Takes the channel out for the time of its callback.
+    #[inline]
+    pub fn take(&mut self, token: Token) -> Option<T> {
+        let slot = self.slots.get_mut(token.slot())?;
+        if slot.generation != token.generation || !matches!(slot.entry, Entry::In(_)) {
+            return None;
+        }
+        match mem::replace(&mut slot.entry, Entry::Out) {
+            Entry::In(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    /// Puts a channel in, or back in. Gives it back if its token was removed meanwhile.
+    #[inline]
+    pub fn put(&mut self, token: Token, channel: T) -> Result<(), T> {
+        match self.slot(token) {
+            Some(slot) => {
+                slot.entry = Entry::In(channel);
+                Ok(())
+            }
+            None => Err(channel),
+        }
+    }
+
+    /// Looks at a channel that is in.
+    pub fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(token.slot())?;
+        match &slot.entry {
+            Entry::In(channel) if slot.generation == token.generation => Some(channel),
+            _ => None,
+        }
+    }
+
+    /// Ends the token. Returns the channel if it was in.
+    pub fn remove(&mut self, token: Token) -> Option<T> {
+        let first_free = self.first_free;
+        let slot = self.slot(token)?;
+        let entry = mem::replace(&mut slot.entry, Entry::Free(first_free));
+        self.first_free = token.slot;
+        self.used -= 1;
+        if self.used < self.shrink_below {
+            self.shrink();
+        }
+        match entry {
+            Entry::In(channel) => Some(channel),
+            _ => None,
+        }
+    }
+
+    /// Gives up the free slots at the end. It happens when the number in use has fallen to a quarter, and not again
+    /// before it has halved: its time is spread over the removals in between.
+    fn shrink(&mut self) {
+        self.shrink_below = self.used / 2;
+        if self.slots.len() <= SMALL {
+            return;
+        }
+        while matches!(self.slots.last(), Some(slot) if matches!(slot.entry, Entry::Free(_))) {
+            self.slots.pop();
+        }
+        self.slots.shrink_to(SMALL.max(self.slots.len()));
+        self.first_free = NONE;
+        for (index, slot) in self.slots.iter_mut().enumerate().rev() {
+            if let Entry::Free(next) = &mut slot.entry {
+                *next = mem::replace(&mut self.first_free, index as u32);
+            }
+        }
+    }
+
+    /// The tokens in use.
+    pub fn tokens(&self) -> Vec<Token> {
+        let tokens = self.slots.iter().enumerate().map(|(slot, content)| {
+            let token = Token {
+                slot: slot as u32,
+                generation: content.generation,
+            };
+            (!matches!(content.entry, Entry::Free(_))).then_some(token)
+        });
+        tokens.flatten().collect()
+    }
+
+    /// How many channels there are, those taken out included.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// How many slots there is room for.
+    pub fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+}
