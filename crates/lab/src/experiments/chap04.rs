@@ -3,6 +3,7 @@
 use crate::net::sock_diag::Socket;
 use crate::packet::Tcp;
 use crate::prelude::*;
+use crate::tracer::SystemCall;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
     Experiment::new(
@@ -88,9 +89,13 @@ fn of_client(socket: &Socket) -> bool {
     socket.remote.port() == PORT
 }
 
-/// When a program's first call of this name returned, if it has.
+/// When a program's first successful call of this name returned, if it has.
 fn returned(program: &Process, call: &str) -> Option<Duration> {
-    let first = program.calls().named(call).into_iter().next()?;
+    let first = program
+        .calls()
+        .named(call)
+        .into_iter()
+        .find(SystemCall::succeeded)?;
     Some(program.time_of_call(first.ended_at?))
 }
 
@@ -162,7 +167,7 @@ fn handshake(lab: &Lab) -> Outcome {
         in_order([second, connected]),
     );
     lab.central(
-        "it does not wait for the arrival of the third: the server's end is still SYN-RECEIVED",
+        "it has returned before the third arrives: the server's end is SYN-RECEIVED then",
         half.and(in_order([connected.max(Some(looked)), third])),
     );
     lab.central(
