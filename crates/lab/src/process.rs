@@ -11,6 +11,7 @@ use crate::check::Check;
 use crate::error::LabError;
 use crate::host::Host;
 use crate::lab::{Shared, wait_a_little};
+use crate::net::proc;
 use crate::packets::{Party, Passed};
 use crate::record::What;
 use crate::tracer::Calls;
@@ -43,6 +44,13 @@ impl Process {
         let shared = &self.inner.shared;
         shared.happened(shared.clock.now(), What::Typed(self.inner.column, line.into()));
         self.inner.program.types(line)
+    }
+
+    /// Types these characters and no newline: the line goes on.
+    pub fn types_on(&self, text: &str) -> Result<(), DriveError> {
+        let shared = &self.inner.shared;
+        shared.happened(shared.clock.now(), What::Typed(self.inner.column, text.escape_debug().to_string()));
+        self.inner.program.types_bytes(text.as_bytes())
     }
 
     /// Waits for a server's first line, and returns the address it listens on.
@@ -92,6 +100,13 @@ impl Process {
         // The name before it may contain anything.
         let mut states = stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
         states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
+    }
+
+    /// Whether it sleeps in one of these system calls, and in which it does: `/proc/PID/syscall`, proc(5).
+    pub fn blocks_in(&self, calls: &[&str]) -> Check {
+        let call = proc::blocked_in(self.pid().as_raw()).and_then(|(number, _)| proc::system_call_name(number));
+        let seen = call.map_or("it sleeps in no system call that is known here".into(), |call| format!("it sleeps in {call}"));
+        Check::new(call.is_some_and(|call| calls.contains(&call)), seen)
     }
 
     /// What it has said on standard output so far.

@@ -39,6 +39,8 @@ enum Treatment {
     Swap,
     /// Keeps it; only [`Wire::inject`] sends it.
     Hold,
+    /// Keeps it until [`Wire::release`].
+    Keep,
 }
 
 struct Rule {
@@ -97,6 +99,8 @@ struct State {
     /// Swapped packets: wait for the next one to this port.
     swapped: Vec<(usize, usize, Vec<u8>)>,
     held: Vec<Packet>,
+    /// Packets that wait for [`Wire::release`]: their numbers in the record, where they go, and their frames.
+    kept: Vec<(usize, usize, Vec<u8>)>,
     /// Counts the changes of `ports`.
     generation: usize,
     closed: bool,
@@ -242,7 +246,24 @@ impl Wire {
         self.rule(nth, false, fits, Treatment::Hold);
     }
 
-    /// The packets kept so far.
+    /// Keeps every fitting packet until [`Wire::release`].
+    pub fn hold_all(&self, fits: impl Fn(&Packet) -> bool + Send + 'static) {
+        self.rule(1, true, fits, Treatment::Keep);
+    }
+
+    /// Delivers what [`Wire::hold_all`] has kept, and keeps nothing from now on.
+    pub fn release(&self) {
+        let mut state = self.state();
+        state.rules.retain(|rule| !matches!(rule.treatment, Treatment::Keep));
+        let due = Instant::now();
+        for (number, port, frame) in std::mem::take(&mut state.kept) {
+            state.in_flight.push(InFlight { due, number, port, frame });
+        }
+        drop(state);
+        self.kick();
+    }
+
+    /// The packets that [`Wire::hold`] has kept so far.
     pub fn held(&self) -> Vec<Packet> {
         self.state().held.clone()
     }
@@ -340,11 +361,17 @@ impl State {
                 Treatment::Double => {}
                 Treatment::Delay(by) => due += *by,
                 Treatment::Alter(change) => change(&mut frame),
-                Treatment::Swap => {}
+                Treatment::Swap | Treatment::Keep => {}
             }
             let (double, swap) = (matches!(treatment, Treatment::Double), matches!(treatment, Treatment::Swap));
+            let keep = matches!(treatment, Treatment::Keep);
             if !self.rules[position].every {
                 self.rules.remove(position);
+            }
+            if keep && let Some(port) = self.port_of(packet.destination.ip()) {
+                let number = self.record(packet, Some(port));
+                self.kept.push((number, port, frame));
+                return;
             }
             if kept {
                 self.record(packet, None);

@@ -48,6 +48,11 @@ impl Readiness {
     /// The peer has ended its direction. There may be unread input.
     pub const PEER_ENDED: Self = Self(32);
 
+    /// The connection carries nothing to the peer any more.
+    pub const BROKEN: Self = Self(8 | 16);
+    /// A read will come to an end or to an error.
+    pub const ENDED: Self = Self(8 | 16 | 32);
+
     /// True if one of `bits` is in it.
     pub fn any(self, bits: Self) -> bool {
         self.0 & bits.0 != 0
@@ -63,7 +68,7 @@ impl Readiness {
 
     /// Worth a read: input, its end, or an error that the read will tell.
     pub fn reads(self) -> bool {
-        self.any(Self(Self::READABLE.0 | Self::ERROR.0 | Self::HANGUP.0 | Self::PEER_ENDED.0))
+        self.any(Self(Self::READABLE.0 | Self::ENDED.0))
     }
 
     /// The bits, for the log.

@@ -7,9 +7,16 @@ mod chap05;
 mod chap06;
 mod chap11;
 mod chap12;
+mod chap16;
 
-const CHAPTERS: &[&[Experiment]] =
-    &[chap04::EXPERIMENTS, chap05::EXPERIMENTS, chap06::EXPERIMENTS, chap11::EXPERIMENTS, chap12::EXPERIMENTS];
+const CHAPTERS: &[&[Experiment]] = &[
+    chap04::EXPERIMENTS,
+    chap05::EXPERIMENTS,
+    chap06::EXPERIMENTS,
+    chap11::EXPERIMENTS,
+    chap12::EXPERIMENTS,
+    chap16::EXPERIMENTS,
+];
 
 /// Every experiment, in the order of the chapters.
 pub fn all() -> impl Iterator<Item = Experiment> {

@@ -65,21 +65,25 @@ impl SystemCall {
         let standard = self.arguments[0] <= 2 && !descriptor.starts_with("socket:");
         let writes = matches!(&*self.name, "write" | "writev");
         match self.shown {
-            Shown::Always => !starts_the_runtime(self),
-            Shown::UnlessFile => !(file || writes && standard),
+            Shown::Always => !is_the_runtimes(self),
+            Shown::UnlessFile => !(file || writes && standard || is_the_runtimes(self)),
             Shown::Never => false,
         }
     }
 }
 
-/// Rust's runtime begins with a look at the three standard descriptors and with handlers for stack overflow.
-fn starts_the_runtime(call: &SystemCall) -> bool {
+/// What Rust's library does on its own: at the start a look at the three standard descriptors and handlers for stack
+/// overflow, and in a debug build a look at each descriptor before it is closed.
+fn is_the_runtimes(call: &SystemCall) -> bool {
+    let [first, second, ..] = call.arguments;
     match &*call.name {
-        "poll" | "ppoll" => call.decoded.contains("([0: 0, 1: 0, 2: 0]"),
-        "rt_sigaction" => {
-            let only_asks = call.arguments[1] == 0;
-            only_asks || [libc::SIGSEGV as u64, libc::SIGBUS as u64].contains(&call.arguments[0])
+        "poll" | "ppoll" => {
+            second == 3 && (call.decoded.ends_with(", 0)") || call.decoded.ends_with(", 0 s)"))
         }
+        "rt_sigaction" => {
+            second == 0 || [libc::SIGSEGV as u64, libc::SIGBUS as u64].contains(&first)
+        }
+        "fcntl" => second == libc::F_GETFD as u64,
         _ => false,
     }
 }

@@ -1,0 +1,137 @@
+//! The listening socket as a channel: accepts what is there, and hands it to the loops.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use common::{Call, CallError, tcp};
+use nix::errno::Errno;
+use nix::sys::socket::{self, Backlog, SockaddrStorage, sockopt};
+use tracing::{debug, warn};
+
+use crate::event_loop::{EventLoop, Next, Source, make_non_blocking};
+use crate::handle::{MakeHandler, chain};
+use crate::handler::Handler;
+use crate::interest::{Interest, Readiness};
+use crate::placement::Placer;
+use crate::sys;
+use crate::token::Token;
+
+/// How many connections are accepted in one turn: those that are here already have their turn as well.
+const BATCH: usize = 64;
+
+/// How long accepting rests when the process or the system is out of something. The clients wait in the kernel's queue
+/// meanwhile, and are served when something is free again.
+const REST: Duration = Duration::from_millis(100);
+
+/// A bound socket that does not listen yet. What is set on it is inherited by the connections, so that none of them needs a
+/// system call for it: TCP_NODELAY, as answers are sent whole, chapter 13.
+pub(crate) fn bind(address: &SocketAddr, reuse_port: bool) -> Result<OwnedFd, CallError> {
+    let listener = tcp::stream_socket(address)?;
+    socket::setsockopt(&listener, sockopt::ReuseAddr, &true).call("setsockopt SO_REUSEADDR")?;
+    socket::setsockopt(&listener, sockopt::ReusePort, &reuse_port)
+        .call("setsockopt SO_REUSEPORT")?;
+    socket::setsockopt(&listener, sockopt::TcpNoDelay, &true).call("setsockopt TCP_NODELAY")?;
+    socket::bind(listener.as_raw_fd(), &SockaddrStorage::from(*address))
+        .call(format_args!("bind {address}"))?;
+    Ok(listener)
+}
+
+/// Accepts connections for one or more loops.
+pub(crate) struct Acceptor<H: Handler> {
+    listener: OwnedFd,
+    /// `None`: they stay in the loop of the acceptor.
+    placer: Option<Placer<H>>,
+    make: MakeHandler<H>,
+    most: usize,
+    /// Nothing was accepted since it rested: do not say so again.
+    resting: bool,
+}
+
+impl<H: Handler> Acceptor<H> {
+    /// Starts to listen on a bound stream socket; on one that listens already, listen(2) changes its backlog at most. The
+    /// backlog is the largest that net.core.somaxconn allows.
+    pub(crate) fn new(
+        listener: OwnedFd,
+        placer: Option<Placer<H>>,
+        make: MakeHandler<H>,
+        most: usize,
+    ) -> Result<Self, CallError> {
+        make_non_blocking(listener.as_fd())?;
+        socket::listen(&listener, Backlog::MAXALLOWABLE).call("listen")?;
+        Ok(Self {
+            listener,
+            placer,
+            make,
+            most,
+            resting: false,
+        })
+    }
+
+    fn place(&mut self, event_loop: &mut EventLoop<H>, socket: OwnedFd, peer: Option<SocketAddr>) {
+        debug!("new connection established, socket == {}", socket.as_raw_fd());
+        self.resting = false;
+        match &mut self.placer {
+            None => {
+                let handler = (self.make)(peer);
+                if let Err(error) = event_loop.adopt_non_blocking(socket, peer, handler) {
+                    warn!("a connection is closed at once: {}", chain(&error));
+                }
+            }
+            Some(placer) => {
+                if let Err(ended) = placer.pick(peer).place(socket, peer, &self.make) {
+                    warn!("a connection is closed at once: {ended}");
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, event_loop: &mut EventLoop<H>, token: Token, why: Errno) -> Next {
+        if !std::mem::replace(&mut self.resting, true) {
+            warn!("accept: {}; clients have to wait", why.desc());
+        }
+        event_loop.after(REST, move |event_loop| {
+            event_loop.set_interest(token, Interest::READ);
+        });
+        Next::Watch(Interest::NONE)
+    }
+}
+
+impl<H: Handler> Source<H> for Acceptor<H> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, _: Readiness) -> Next {
+        for _ in 0..BATCH {
+            let connections = match &self.placer {
+                Some(placer) => placer.connections(),
+                None => event_loop.connections(),
+            };
+            if connections >= self.most {
+                return self.rest(event_loop, token, Errno::EUSERS);
+            }
+            match sys::accept(self.listener.as_fd()) {
+                Ok((socket, peer)) => self.place(event_loop, socket, peer),
+                Err(Errno::EAGAIN) => return Next::Keep,
+                // Errors of that one connection, not of the listener, accept(2).
+                Err(
+                    Errno::EINTR
+                    | Errno::ECONNABORTED
+                    | Errno::EPROTO
+                    | Errno::EPERM
+                    | Errno::ENETDOWN
+                    | Errno::ENOPROTOOPT
+                    | Errno::EHOSTDOWN
+                    | Errno::ENONET
+                    | Errno::EHOSTUNREACH
+                    | Errno::ENETUNREACH,
+                ) => {}
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM. The connection stays in the queue and the listener readable: without
+                // a rest we would be told so again at once, and again.
+                Err(error) => return self.rest(event_loop, token, error),
+            }
+        }
+        Next::Again
+    }
+}

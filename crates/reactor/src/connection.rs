@@ -1,0 +1,439 @@
+//! A connection as its handler sees it: send, shut down, pause, time out. What the loop does with it is in `io.rs`.
+
+use std::fmt;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::buffer::Buffer;
+use crate::event_loop::EventLoop;
+use crate::handle::Remote;
+use crate::handler::{End, Handler};
+use crate::interest::Interest;
+use crate::order::Order;
+use crate::output::{Flushed, Output};
+use crate::sys;
+use crate::timer::{Tick, TimerId};
+use crate::token::Token;
+use crate::workers::Workers;
+
+/// Files and buffers that may wait in a connection's output before reading pauses.
+const MOST_PIECES: usize = 16;
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Both directions may carry data.
+    Open,
+    /// What is queued or being computed is sent, then our direction ends.
+    Flushing,
+    /// The same, then the socket is closed.
+    FlushingToClose,
+    /// Our direction has ended. Input is read and thrown away until the peer ends its own, so that nothing unread turns
+    /// our FIN into a reset, which could take the answer away from the peer (RFC 9293 section 3.6.1, RFC 9112 section 9.6).
+    Draining,
+    /// Over. The socket is closed when the callback has returned.
+    Dead(End),
+}
+
+/// All that an open connection keeps, its handler apart.
+pub(crate) struct Link<H: Handler> {
+    pub(crate) fd: OwnedFd,
+    pub(crate) token: Token,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) phase: Phase,
+    /// What the dispatcher watches for; `None` while it does not watch at all.
+    pub(crate) watched: Option<Interest>,
+    /// The peer has ended its direction.
+    pub(crate) input_ended: bool,
+    /// The handler does not want to read now.
+    pub(crate) paused: bool,
+    /// The output is above the high-water mark, and not below the low one since.
+    pub(crate) full: bool,
+    /// A hang-up was reported.
+    pub(crate) hung_up: bool,
+    /// The handler appended to the output directly.
+    pub(crate) unflushed: bool,
+    /// Everything sent has gone out, and the handler was not yet told.
+    pub(crate) completed: bool,
+    /// Kept input is to be offered again: reading was paused and is not any more.
+    pub(crate) replay: bool,
+    /// It is on the loop's list of those to be visited again without an event.
+    pub(crate) listed: bool,
+    /// Input that the handler left. `None` in an idle connection.
+    pub(crate) kept: Option<Buffer>,
+    /// What could not be sent at once. `None` in an idle connection.
+    pub(crate) output: Option<Box<Output>>,
+    /// Jobs with the workers. `None` in an idle connection.
+    pub(crate) jobs: Option<Box<Order<H>>>,
+    /// The entry in the loop's wheel, and its tick. It is moved only to an earlier tick: when it fires too early, it is
+    /// set again, so that activity costs a store and not a timer.
+    pub(crate) timer: Option<(TimerId, Tick)>,
+    /// When a byte last came or went.
+    pub(crate) active: Tick,
+    /// Milliseconds of [`TcpConnection::set_idle`]; 0 for none.
+    pub(crate) idle: u32,
+    /// The tick of [`TcpConnection::set_deadline`]; `Tick::MAX` for none.
+    pub(crate) deadline: Tick,
+}
+
+impl<H: Handler> Link<H> {
+    pub(crate) fn new(fd: OwnedFd, token: Token, peer: Option<SocketAddr>, now: Tick) -> Self {
+        Self {
+            fd,
+            token,
+            peer,
+            phase: Phase::Open,
+            watched: None,
+            input_ended: false,
+            paused: false,
+            full: false,
+            hung_up: false,
+            unflushed: false,
+            completed: false,
+            replay: false,
+            listed: false,
+            kept: None,
+            output: None,
+            jobs: None,
+            timer: None,
+            active: now,
+            idle: 0,
+            deadline: Tick::MAX,
+        }
+    }
+
+    pub(crate) fn end(&mut self, end: End) {
+        if !matches!(self.phase, Phase::Dead(_)) {
+            self.phase = Phase::Dead(end);
+        }
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self.phase, Phase::Dead(_))
+    }
+
+    /// Still may send?
+    fn sends(&self) -> bool {
+        !matches!(self.phase, Phase::Draining | Phase::Dead(_))
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        self.jobs.as_ref().map_or(0, |jobs| jobs.under_way())
+    }
+
+    /// Should be read from?
+    pub(crate) fn reads(&self, event_loop: &EventLoop<H>) -> bool {
+        let limits = event_loop.limits();
+        match self.phase {
+            Phase::Open => {
+                !(self.input_ended || self.paused || self.full) && self.jobs() < limits.jobs
+            }
+            Phase::Draining => !self.input_ended,
+            // What arrives now will not be answered: it stays in the kernel, and so bounded.
+            Phase::Flushing | Phase::FlushingToClose | Phase::Dead(_) => false,
+        }
+    }
+
+    /// Looks at how much output there is: too much, enough, or little again.
+    pub(crate) fn measure(&mut self, event_loop: &EventLoop<H>) {
+        let limits = event_loop.limits();
+        let (queued, pieces) = match &self.output {
+            Some(output) => (output.queued(), output.pieces()),
+            None => (0, 0),
+        };
+        if queued > limits.output {
+            self.end(End::OutputOverflow);
+        } else if queued > limits.high_water || pieces > MOST_PIECES {
+            self.full = true;
+        } else if queued <= limits.low_water && pieces <= MOST_PIECES / 2 {
+            self.full = false;
+        }
+    }
+
+    /// Sends what is queued, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self, event_loop: &mut EventLoop<H>) {
+        self.unflushed = false;
+        if !self.sends() {
+            // The handler appended after the end of our direction.
+            if let Some(output) = self.output.take() {
+                event_loop.pool().give_output(output);
+            }
+        }
+        let Some(output) = &mut self.output else { return };
+        output.recount();
+        let before = output.queued();
+        match output.flush(self.fd.as_fd(), event_loop.pool()) {
+            Ok(Flushed::All) => {
+                self.completed = true;
+                if let Some(output) = self.output.take() {
+                    event_loop.pool().give_output(output);
+                }
+                self.progress(event_loop);
+            }
+            Ok(blocked) => {
+                // A file's bytes are not counted: a step of it is progress as well.
+                if output.queued() < before || blocked == Flushed::Enough || before == 0 {
+                    self.progress(event_loop);
+                }
+                if blocked == Flushed::Enough && event_loop.edge() {
+                    event_loop.list(self);
+                }
+            }
+            Err(error) => self.end(error.into()),
+        }
+        self.measure(event_loop);
+    }
+
+    fn progress(&mut self, event_loop: &EventLoop<H>) {
+        self.active = event_loop.now();
+        if self.phase != Phase::Open {
+            self.linger(event_loop);
+        }
+    }
+
+    /// From now on the peer has [`Limits::linger`](crate::Limits).
+    pub(crate) fn linger(&mut self, event_loop: &EventLoop<H>) {
+        self.deadline = event_loop.tick_after(event_loop.limits().linger);
+    }
+
+    fn append(&mut self, event_loop: &mut EventLoop<H>, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let pool = event_loop.pool();
+            let output = self.output.get_or_insert_with(|| pool.lend_output());
+            output.append(pool, bytes);
+            self.measure(event_loop);
+        }
+    }
+
+    /// The tick at which a time is up; `Tick::MAX` for never.
+    pub(crate) fn expires(&self) -> Tick {
+        match self.idle {
+            0 => self.deadline,
+            idle => self.deadline.min(self.active + Tick::from(idle)),
+        }
+    }
+
+    /// Sees to it that the wheel has an entry at or before the time at which this connection expires.
+    pub(crate) fn arm(&mut self, event_loop: &mut EventLoop<H>) {
+        let expires = self.expires();
+        if self.timer.is_some_and(|(_, at)| at <= expires) || expires == Tick::MAX {
+            return;
+        }
+        if let Some((timer, _)) = self.timer.take() {
+            event_loop.disarm(timer);
+        }
+        self.timer = Some((event_loop.arm(expires, self.token), expires));
+    }
+}
+
+/// A connection, in the hands of its handler for the time of a call. It cannot leave the thread of its loop, the compiler
+/// sees to that; other threads use its [`Remote`].
+///
+/// ```compile_fail
+/// fn from_another_thread<H: reactor::Handler>(connection: &mut reactor::TcpConnection<H>) {
+///     std::thread::scope(|scope| { scope.spawn(|| connection.send(b"hello")); });
+/// }
+/// ```
+pub struct TcpConnection<'a, H: Handler> {
+    pub(crate) link: &'a mut Link<H>,
+    pub(crate) event_loop: &'a mut EventLoop<H>,
+}
+
+impl<H: Handler> TcpConnection<'_, H> {
+    /// Sends bytes: straight to the kernel if nothing is queued, and what it does not take is copied and goes out when it
+    /// has room. A failure ends the connection, and [`Handler::closed`] tells it.
+    ///
+    /// Each call is a system call; for an answer that is made in pieces see [`TcpConnection::out`] and
+    /// [`TcpConnection::send_parts`].
+    #[inline]
+    pub fn send(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || !self.link.sends() {
+            return;
+        }
+        let mut taken = 0;
+        if self.link.output.is_none() {
+            match sys::write(self.link.fd.as_fd(), bytes, false) {
+                Ok(count) => taken = count,
+                Err(error) => return self.link.end(error.into()),
+            }
+            self.link.active = self.event_loop.now();
+        }
+        self.link.completed |= taken == bytes.len();
+        self.link.append(self.event_loop, &bytes[taken..]);
+    }
+
+    /// Sends several pieces with one system call.
+    pub fn send_parts(&mut self, parts: &[IoSlice]) {
+        if !self.link.sends() {
+            return;
+        }
+        let mut taken = 0;
+        if self.link.output.is_none() {
+            match sys::write_parts(self.link.fd.as_fd(), parts) {
+                Ok(count) => taken = count,
+                Err(error) => return self.link.end(error.into()),
+            }
+            self.link.active = self.event_loop.now();
+            self.link.completed = true;
+        }
+        for part in parts {
+            let skipped = taken.min(part.len());
+            taken -= skipped;
+            self.link.append(self.event_loop, &part[skipped..]);
+        }
+    }
+
+    /// The output buffer, to append to. It goes out with one system call when the handler returns. If our direction has
+    /// ended, it goes nowhere.
+    pub fn out(&mut self) -> &mut Buffer {
+        self.link.unflushed = true;
+        let pool = self.event_loop.pool();
+        let output = self.link.output.get_or_insert_with(|| pool.lend_output());
+        output.tail(pool)
+    }
+
+    /// Sends `length` bytes of a file from `offset` on, with sendfile(2), in order with what else is sent; a file that turns
+    /// out to be shorter ends the connection. Several connections may share the descriptor: its own position is not used.
+    pub fn send_file(&mut self, file: Arc<OwnedFd>, offset: u64, length: u64) {
+        if length == 0 || !self.link.sends() {
+            return;
+        }
+        let pool = self.event_loop.pool();
+        let output = self.link.output.get_or_insert_with(|| pool.lend_output());
+        output.append_file(file, offset, length);
+        // With the rest when the handler returns: a head that stands before it goes out in the same segment.
+        self.link.unflushed = true;
+    }
+
+    /// How many bytes are queued in memory, files not counted. They should be few: see [`Handler::write_complete`].
+    pub fn queued(&self) -> usize {
+        self.link.output.as_ref().map_or(0, |output| output.queued())
+    }
+
+    /// True when everything sent is with the kernel.
+    pub fn all_sent(&self) -> bool {
+        self.link.output.is_none()
+    }
+
+    /// Ends our direction in order: what is queued or being computed is sent, then the peer is told that nothing follows;
+    /// its own end is awaited, for [`Limits::linger`](crate::Limits) at most. Input is not looked at any more.
+    pub fn shutdown(&mut self) {
+        self.flush_and(Phase::Flushing);
+    }
+
+    /// Closes the connection when what is queued or being computed has been sent. If there is unread input at that time,
+    /// the peer gets a reset, and may lose what was sent: [`TcpConnection::shutdown`] has not that fault, and takes longer.
+    pub fn close_when_sent(&mut self) {
+        self.flush_and(Phase::FlushingToClose);
+    }
+
+    fn flush_and(&mut self, phase: Phase) {
+        if matches!(self.link.phase, Phase::Open | Phase::Flushing) {
+            self.link.phase = phase;
+            self.link.idle = 0;
+            self.link.deadline = Tick::MAX;
+        }
+    }
+
+    /// Closes the connection as soon as the handler has returned. What is queued is lost.
+    pub fn close(&mut self) {
+        self.end(End::Closed);
+    }
+
+    /// The same for another reason, which [`Handler::closed`] gets.
+    pub fn end(&mut self, end: End) {
+        self.link.end(end);
+    }
+
+    /// True until it is closed or shut down by us, or has failed.
+    pub fn is_open(&self) -> bool {
+        self.link.phase == Phase::Open
+    }
+
+    /// True when the peer has ended its direction.
+    pub fn input_ended(&self) -> bool {
+        self.link.input_ended
+    }
+
+    /// Stops reading, for flow control of the handler's own. The peer is slowed down by its window.
+    pub fn pause(&mut self) {
+        self.link.paused = true;
+    }
+
+    /// Reads on. Input that was left unconsumed is offered again at once.
+    pub fn resume(&mut self) {
+        if self.link.paused {
+            self.link.paused = false;
+            self.link.replay = self.link.kept.is_some();
+        }
+    }
+
+    /// Sets the time without a byte in either direction after which [`Handler::timeout`] is called.
+    pub fn set_idle(&mut self, idle: Option<Duration>) {
+        let milliseconds = idle.map_or(0, |idle| idle.as_millis().clamp(1, u128::from(u32::MAX)));
+        self.link.idle = milliseconds as u32;
+    }
+
+    /// Sets a point in time, `after` from now, at which [`Handler::timeout`] is called, whatever happens until then; `None`
+    /// takes it back. "Now" is the time at which this turn of the loop began. It costs a store: one deadline can
+    /// be moved with every request.
+    pub fn set_deadline(&mut self, after: Option<Duration>) {
+        if self.link.phase == Phase::Open {
+            self.link.deadline = after.map_or(Tick::MAX, |after| self.event_loop.tick_after(after));
+        }
+    }
+
+    /// Has `job` computed by a worker, and `then` called with the result in this loop. The results of one connection
+    /// come in the order of its jobs, however long each took; if the connection is gone by then, they are dropped. A job
+    /// that panics ends the connection.
+    pub fn compute<R: Send + 'static>(
+        &mut self,
+        workers: &Workers,
+        job: impl FnOnce() -> R + Send + 'static,
+        then: impl FnOnce(&mut H, &mut TcpConnection<H>, R) + Send + 'static,
+    ) {
+        let remote = self.remote();
+        let order = self.link.jobs.get_or_insert_default();
+        order.submit(remote, workers, job, then);
+    }
+
+    /// This connection for other threads, or for later.
+    pub fn remote(&self) -> Remote<H> {
+        Remote::new(self.event_loop.handle(), self.link.token)
+    }
+
+    /// Names the connection within its loop.
+    pub fn token(&self) -> Token {
+        self.link.token
+    }
+
+    /// The peer's address; `None` for a local socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.link.peer
+    }
+
+    /// The connection's loop: its timers, its other channels. This connection itself is not to be found there during the
+    /// call.
+    pub fn event_loop(&mut self) -> &mut EventLoop<H> {
+        self.event_loop
+    }
+}
+
+impl<H: Handler> AsFd for TcpConnection<'_, H> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.fd.as_fd()
+    }
+}
+
+impl<H: Handler> fmt::Debug for TcpConnection<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("TcpConnection")
+            .field("token", &self.link.token)
+            .field("peer", &self.link.peer)
+            .field("phase", &self.link.phase)
+            .finish_non_exhaustive()
+    }
+}

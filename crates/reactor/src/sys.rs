@@ -1,0 +1,114 @@
+//! The system calls of a connection, with what the kernel's answers mean. All on non-blocking descriptors.
+
+use std::io::IoSlice;
+use std::mem::{MaybeUninit, size_of};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockopt, send, sockopt};
+use nix::unistd;
+
+/// What a read brought. Nothing yet, the end and an error are three different things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes.
+    Data(usize),
+    /// The peer has ended its direction.
+    End,
+    /// Nothing now.
+    Blocked,
+    /// The connection has failed.
+    Failed(Errno),
+}
+
+/// read(2).
+#[inline]
+pub fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Read {
+    loop {
+        return match unistd::read(fd, buffer) {
+            Ok(0) => Read::End,
+            Ok(count) => Read::Data(count),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => Read::Blocked,
+            Err(error) => Read::Failed(error),
+        };
+    }
+}
+
+/// How much the kernel took; nothing where it would have blocked.
+pub type Written = Result<usize, Errno>;
+
+#[inline]
+fn written(mut call: impl FnMut() -> nix::Result<usize>) -> Written {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(0),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// send(2), without SIGPIPE whatever its disposition. `more`: something follows at once (MSG_MORE).
+#[inline]
+pub fn write(fd: BorrowedFd, data: &[u8], more: bool) -> Written {
+    let mut flags = MsgFlags::MSG_NOSIGNAL;
+    flags.set(MsgFlags::from_bits_retain(libc::MSG_MORE), more);
+    written(|| send(fd.as_raw_fd(), data, flags))
+}
+
+/// sendmsg(2): several pieces in one call, at most IOV_MAX (1024).
+pub fn write_parts(fd: BorrowedFd, parts: &[IoSlice]) -> Written {
+    // SAFETY: all zeroes is an empty message.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = parts.as_ptr().cast::<libc::iovec>().cast_mut();
+    message.msg_iovlen = parts.len().min(libc::UIO_MAXIOV as usize);
+    written(|| {
+        // SAFETY: IoSlice has the layout of iovec; the slices live through the call, and sendmsg only reads them.
+        let count = unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) };
+        Errno::result(count).map(|count| count as usize)
+    })
+}
+
+/// sendfile(2): from the page cache to the socket, without passing through here. A peer that is gone raises SIGPIPE unless
+/// that is ignored, as Rust has it: this call has no flag against it.
+pub fn write_file(fd: BorrowedFd, file: BorrowedFd, offset: u64, length: u64) -> Written {
+    written(|| {
+        let mut from = offset as libc::off_t;
+        // SAFETY: `from` is local and lives through the call.
+        let count =
+            unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &mut from, length as usize) };
+        Errno::result(count).map(|count| count as usize)
+    })
+}
+
+/// shutdown(2) of our direction. It fails where the connection is gone already, which the next read tells.
+pub fn end_output(fd: BorrowedFd) {
+    let _ = nix::sys::socket::shutdown(fd.as_raw_fd(), Shutdown::Write);
+}
+
+/// Fetches and clears the error of a socket, SO_ERROR in socket(7).
+pub fn pending_error(fd: BorrowedFd) -> Result<(), Errno> {
+    match getsockopt(&fd, sockopt::SocketError)? {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(error)),
+    }
+}
+
+/// accept4(2) with the peer's address in the same call. The address is `None` for a local socket.
+pub fn accept(listener: BorrowedFd) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let place = address.as_mut_ptr().cast::<libc::sockaddr>();
+    // SAFETY: the address has room for `length` bytes, and both live through the call.
+    let raw = unsafe { libc::accept4(listener.as_fd().as_raw_fd(), place, &mut length, flags) };
+    let raw = Errno::result(raw)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: the storage was zeroed and the kernel filled in what it knows.
+    let address = unsafe { SockaddrStorage::from_raw(ptr::from_ref(&address).cast(), Some(length)) };
+    Ok((socket, address.as_ref().and_then(common::address::from_kernel)))
+}
