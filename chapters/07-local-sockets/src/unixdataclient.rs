@@ -14,11 +14,12 @@ use common::{Call, CallError, complain, say};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, connect, recv, send, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, connect, send, socket,
 };
 
 use crate::name::Name;
 use crate::socket_file::SocketFile;
+use crate::unixdataserver::receive;
 use crate::wait::{Woken, wait};
 
 /// Sends each line that is typed as a datagram, and prints the answer
@@ -47,7 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let ended = typed.fill(stdin()).call("read standard input")? == Received::EndOfFile;
         while let Some(line) = typed.next_line() {
             // An answer that came after its timeout must not pass for the answer to this line.
-            while let Some(late) = receive(&socket)? {
+            while let Some((late, _)) = receive(&socket)? {
                 say!("late answer: {}", printable(&late))?;
             }
             say!("now sending {}", printable(&line))?;
@@ -103,27 +104,9 @@ fn exchange(stop: &StopSignal, socket: &OwnedFd, args: &Args, line: &[u8]) -> an
         if woken != Woken::Ready {
             return Ok(woken);
         }
-        if let Some(answer) = receive(socket)? {
+        if let Some((answer, _)) = receive(socket)? {
             say!("{}", printable(&answer))?;
             return Ok(woken);
         }
-    }
-}
-
-/// The next datagram, whole; `None` when there is none now.
-fn receive(socket: &OwnedFd) -> Result<Option<Vec<u8>>, CallError> {
-    let raw = socket.as_raw_fd();
-    // How long is it? MSG_PEEK leaves it where it is.
-    let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-    loop {
-        let length = match recv(raw, &mut [], peek) {
-            Ok(length) => length,
-            Err(Errno::EAGAIN) => return Ok(None),
-            Err(Errno::EINTR) => continue,
-            Err(error) => return Err(error).call("recv"),
-        };
-        let mut answer = vec![0; length];
-        recv(raw, &mut answer, MsgFlags::empty()).call("recv")?;
-        return Ok(Some(answer));
     }
 }

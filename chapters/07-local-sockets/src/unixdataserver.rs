@@ -1,15 +1,14 @@
 //! Datagrams on one machine. They are not lost and not swapped; but an answer needs a name to go to.
 
-use std::io::IoSliceMut;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use common::signal::StopSignal;
 use common::text::printable;
-use common::{Call, complain, say};
+use common::{Call, CallError, complain, say};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, recvfrom, sendto, socket,
 };
 
 use crate::name::shown;
@@ -22,37 +21,21 @@ use crate::wait::{Woken, wait};
 pub struct Args {
     #[command(flatten)]
     listen: Listen,
-    /// Room for a datagram; what is longer is cut, and the rest of it lost
-    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
-    buffer: u32,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let stop = StopSignal::new()?;
     // ANCHOR: open
-    let flags = SockFlag::SOCK_CLOEXEC;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).call("socket")?;
     let name = &args.listen.name;
     let _file = SocketFile::bind(&socket, name, !args.listen.no_unlink)?;
     say!("listening on {name}")?;
     // ANCHOR_END: open
-    let mut buffer = vec![0; args.buffer as usize];
     while wait(&stop, &socket, PollFlags::POLLIN, None)? == Woken::Ready {
-        // MSG_TRUNC as an argument makes the result the datagram's length and not what fitted, recv(2).
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let mut slices = [IoSliceMut::new(&mut buffer)];
-        let (sent, client) = match recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut slices, None, flags) {
-            Ok(datagram) => (datagram.bytes, datagram.address),
-            Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(error) => Err(error).call("recvmsg")?,
-        };
+        let Some((message, client)) = receive(&socket)? else { continue };
         // An empty datagram is a datagram. There is no connection, so nothing here can be an end of file.
-        let message = &buffer[..sent.min(buffer.len())];
-        say!("received {} bytes: {}", message.len(), printable(message))?;
-        if sent > message.len() {
-            let lost = sent - message.len();
-            say!("cut: the datagram had {sent} bytes, {lost} are lost")?;
-        }
+        say!("received {} bytes: {}", message.len(), printable(&message))?;
 
         // ANCHOR: answer
         // Without bind(2) a client has no name, and nothing can be sent to it.
@@ -60,12 +43,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             complain!("no answer: the client has no name");
             continue;
         };
-        let answer = [b"Hi, ", message].concat();
+        let answer = [b"Hi, ", &message[..]].concat();
         say!("now sending {}", printable(&answer))?;
         // A local datagram is not dropped where the receiver's queue is full: the sender waits. One client that does not
-        // read must not make this server wait, so it loses the answer instead (EAGAIN).
+        // read must not make this server wait, so the socket is non-blocking, and that client loses the answer (EAGAIN).
         let sent = loop {
-            match sendto(socket.as_raw_fd(), &answer, &client, MsgFlags::MSG_DONTWAIT) {
+            match sendto(socket.as_raw_fd(), &answer, &client, MsgFlags::empty()) {
                 Err(Errno::EINTR) => {}
                 sent => break sent,
             }
@@ -78,3 +61,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     Ok(()) // The file is removed here.
 }
+
+// ANCHOR: receive
+/// The next datagram, whole, and its sender if it has a name; `None` when there is none now.
+pub fn receive(socket: &OwnedFd) -> Result<Option<(Vec<u8>, Option<UnixAddr>)>, CallError> {
+    let raw = socket.as_raw_fd();
+    // How long is it? MSG_TRUNC makes the result the length that was sent, MSG_PEEK leaves the datagram where it is.
+    let ask = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+    loop {
+        let datagram = recv(raw, &mut [], ask).and_then(|length| {
+            let mut datagram = vec![0; length];
+            let (_, sender) = recvfrom::<UnixAddr>(raw, &mut datagram)?;
+            Ok((datagram, sender))
+        });
+        match datagram {
+            Ok(datagram) => return Ok(Some(datagram)),
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).call("recvfrom"),
+        }
+    }
+}
+// ANCHOR_END: receive

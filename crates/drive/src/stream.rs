@@ -96,17 +96,17 @@ impl Stream {
         self.content().closed
     }
 
-    /// Every line so far.
+    /// Every line so far, those included that are still in the pipe.
     pub fn lines(&self) -> Vec<Line> {
+        self.pump();
         self.content().lines.clone()
     }
 
-    /// Every line so far, as text.
+    /// The same as text.
     pub fn text(&self) -> String {
-        self.content()
-            .lines
-            .iter()
-            .map(|line| line.text.clone() + "\n")
+        self.lines()
+            .into_iter()
+            .map(|line| line.text + "\n")
             .collect()
     }
 

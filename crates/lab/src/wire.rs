@@ -283,7 +283,11 @@ impl Wire {
         let mut state = self.state();
         // What is in the relay's sockets has been sent already.
         state.take_in(&self.clock);
-        state.packets.clone()
+        let packets = state.packets.clone();
+        drop(state);
+        // What was taken in here is not delivered yet, and the relay may be asleep.
+        self.kick();
+        packets
     }
 }
 

@@ -69,7 +69,10 @@ impl<H: Handler> Acceptor<H> {
     }
 
     fn place(&mut self, event_loop: &mut EventLoop<H>, socket: OwnedFd, peer: Option<SocketAddr>) {
-        debug!("new connection established, socket == {}", socket.as_raw_fd());
+        debug!(
+            "new connection established, socket == {}",
+            socket.as_raw_fd()
+        );
         self.resting = false;
         match &mut self.placer {
             None => {

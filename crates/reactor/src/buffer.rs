@@ -124,7 +124,10 @@ impl Extend<u8> for Buffer {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     buffers: Vec<Buffer>,
-    #[expect(clippy::vec_box, reason = "a connection holds one, and pays a pointer for it")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a connection holds one, and pays a pointer for it"
+    )]
     outputs: Vec<Box<Output>>,
 }
 

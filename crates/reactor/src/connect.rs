@@ -83,7 +83,12 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-fn attempt<H: Handler>(event_loop: &mut EventLoop<H>, request: Connect, number: u32, done: Done<H>) {
+fn attempt<H: Handler>(
+    event_loop: &mut EventLoop<H>,
+    request: Connect,
+    number: u32,
+    done: Done<H>,
+) {
     match start(&request) {
         Ok((socket, true)) => done(event_loop, Ok(socket)),
         Ok((socket, false)) => {
@@ -142,7 +147,11 @@ fn retry<H: Handler>(
     done: Done<H>,
     error: Errno,
 ) {
-    debug!("connect {}: {}, attempt {number}", request.address, error.desc());
+    debug!(
+        "connect {}: {}, attempt {number}",
+        request.address,
+        error.desc()
+    );
     if number >= request.attempts {
         let failed = ConnectError {
             address: request.address,

@@ -162,7 +162,9 @@ impl<H: Handler> Link<H> {
                 event_loop.pool().give_output(output);
             }
         }
-        let Some(output) = &mut self.output else { return };
+        let Some(output) = &mut self.output else {
+            return;
+        };
         output.recount();
         let before = output.queued();
         match output.flush(self.fd.as_fd(), event_loop.pool()) {
@@ -310,7 +312,10 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// How many bytes are queued in memory, files not counted. They should be few: see [`Handler::write_complete`].
     pub fn queued(&self) -> usize {
-        self.link.output.as_ref().map_or(0, |output| output.queued())
+        self.link
+            .output
+            .as_ref()
+            .map_or(0, |output| output.queued())
     }
 
     /// True when everything sent is with the kernel.

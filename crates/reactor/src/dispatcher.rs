@@ -43,11 +43,8 @@ pub trait Dispatcher {
 
     /// Waits until a descriptor is ready or the time is up (`None`: no limit), and appends what has happened to
     /// `events`. A signal may end the wait early, with no events.
-    fn wait(
-        &mut self,
-        events: &mut Vec<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<(), CallError>;
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>)
+    -> Result<(), CallError>;
 }
 
 /// When a dispatcher reports readiness, epoll(7).
@@ -123,8 +120,5 @@ impl FromStr for DispatcherKind {
 
 /// In milliseconds and rounded up: rounded down, the last fraction of a wait would be spent spinning.
 fn milliseconds(timeout: Duration) -> i32 {
-    timeout
-        .as_nanos()
-        .div_ceil(1_000_000)
-        .min(i32::MAX as u128) as i32
+    timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32
 }

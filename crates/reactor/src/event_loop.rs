@@ -1,11 +1,11 @@
 //! The loop: waits for events and calls whom they are for. One per thread, and the owner of everything that happens in it.
 
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use common::{Call, CallError};
+use common::{Call as _, CallError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tracing::debug;
 
@@ -31,8 +31,7 @@ pub trait Source<H: Handler>: 'static {
     fn fd(&self) -> BorrowedFd<'_>;
 
     /// Something has happened to it.
-    fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, readiness: Readiness)
-    -> Next;
+    fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, readiness: Readiness) -> Next;
 
     /// It has been taken out of the loop.
     fn removed(self: Box<Self>, event_loop: &mut EventLoop<H>) {
@@ -59,10 +58,13 @@ enum Channel<H: Handler> {
     Source(Box<dyn Source<H>>),
 }
 
+/// What an application's timer does.
+type Call<H> = Box<dyn FnOnce(&mut EventLoop<H>)>;
+
 /// What a timer is for.
 enum Timer<H: Handler> {
     Connection(Token),
-    Call(Box<dyn FnOnce(&mut EventLoop<H>)>),
+    Call(Call<H>),
 }
 
 /// How far a stop has got.
@@ -107,7 +109,10 @@ impl<H: Handler> EventLoop<H> {
         dispatcher: Box<dyn Dispatcher>,
         limits: Limits,
     ) -> Result<Self, CallError> {
-        debug!("set {} as dispatcher, {name}", dispatcher.call().trim_end_matches("_wait"));
+        debug!(
+            "set {} as dispatcher, {name}",
+            dispatcher.call().trim_end_matches("_wait")
+        );
         let handle = LoopHandle::new(name)?;
         let waker = handle.waker();
         let mut event_loop = Self {
@@ -155,7 +160,11 @@ impl<H: Handler> EventLoop<H> {
         debug!("{} wakeup, {}", self.dispatcher.call(), self.name);
         self.now = self.began.elapsed().as_millis() as Tick;
         // Whoever asks to be called again while this goes on is called in the next turn.
-        events.extend(self.again.drain(..).map(|(token, readiness)| Event { token, readiness }));
+        events.extend(
+            self.again
+                .drain(..)
+                .map(|(token, readiness)| Event { token, readiness }),
+        );
         for event in events.drain(..) {
             self.dispatch(event);
         }
@@ -212,7 +221,11 @@ impl<H: Handler> EventLoop<H> {
         if readiness.any(Readiness::WRITABLE) {
             debug!("get message channel fd=={fd} for write, {}", self.name);
         }
-        debug!("activate channel fd == {fd}, revents={}, {}", readiness.bits(), self.name);
+        debug!(
+            "activate channel fd == {fd}, revents={}, {}",
+            readiness.bits(),
+            self.name
+        );
     }
 
     fn follow(
@@ -224,7 +237,11 @@ impl<H: Handler> EventLoop<H> {
     ) {
         let mut removed = next == Next::Remove;
         if let Next::Watch(interest) = next {
-            debug!("update channel fd == {}, {}", source.fd().as_raw_fd(), self.name);
+            debug!(
+                "update channel fd == {}, {}",
+                source.fd().as_raw_fd(),
+                self.name
+            );
             let outcome = self.dispatcher.update(source.fd(), token, interest);
             removed |= outcome.is_err();
         }
@@ -284,7 +301,11 @@ impl<H: Handler> EventLoop<H> {
         let Some(Channel::Source(source)) = self.channels.get(token) else {
             return false;
         };
-        debug!("update channel fd == {}, {}", source.fd().as_raw_fd(), self.name);
+        debug!(
+            "update channel fd == {}, {}",
+            source.fd().as_raw_fd(),
+            self.name
+        );
         self.dispatcher.update(source.fd(), token, interest).is_ok()
     }
 
@@ -304,7 +325,10 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Adds an acceptor, to be removed when the loop stops.
-    pub(crate) fn add_acceptor(&mut self, acceptor: Box<dyn Source<H>>) -> Result<Token, CallError> {
+    pub(crate) fn add_acceptor(
+        &mut self,
+        acceptor: Box<dyn Source<H>>,
+    ) -> Result<Token, CallError> {
         let token = self.add(acceptor, Interest::READ)?;
         self.acceptors.push(token);
         Ok(token)
@@ -411,17 +435,19 @@ impl<H: Handler> EventLoop<H> {
 
     /// Puts a connection back after its call, or ends it.
     #[inline]
-    fn put_back(&mut self, connection: Box<Connection<H>>) {
+    fn put_back(&mut self, mut connection: Box<Connection<H>>) {
         if connection.link.is_dead() {
-            return self.bury(connection);
+            return self.bury(&mut connection);
         }
-        let _ = self.channels.put(connection.link.token, Channel::Connection(connection));
+        let _ = self
+            .channels
+            .put(connection.link.token, Channel::Connection(connection));
     }
 
     /// The end: out of the dispatcher, the timers and the table while the descriptor is open; then the handler is told;
     /// then the descriptor is closed, and its number free for another.
     #[cold]
-    fn bury(&mut self, mut connection: Box<Connection<H>>) {
+    fn bury(&mut self, connection: &mut Connection<H>) {
         let link = &mut connection.link;
         if link.watched.take().is_some() {
             self.unregister(link.fd.as_fd(), link.token);

@@ -61,9 +61,9 @@ impl<H: Handler> LoopHandle<H> {
             .map_err(|_| LoopEnded)
     }
 
-    /// Gives a connected socket to the loop. It is counted at once, so that the next one is placed with this one in
+    /// Gives a connected, non-blocking socket to the loop. It is counted at once, so that the next one is placed with this one in
     /// mind; everything else happens in the loop's own thread: nobody sees a connection half built.
-    pub fn place(
+    pub(crate) fn place(
         &self,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
@@ -74,7 +74,7 @@ impl<H: Handler> LoopHandle<H> {
         let placed = self.queue(move |event_loop| {
             event_loop.handle().count(-1);
             let handler = make(peer);
-            if let Err(error) = event_loop.adopt(socket, peer, handler) {
+            if let Err(error) = event_loop.adopt_non_blocking(socket, peer, handler) {
                 warn!("a connection is closed at once: {}", chain(&error));
             }
         });
@@ -181,5 +181,8 @@ impl<H: Handler> fmt::Debug for Remote<H> {
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

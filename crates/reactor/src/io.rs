@@ -237,7 +237,9 @@ impl<H: Handler> Connection<H> {
     /// The last call.
     pub(crate) fn closed(&mut self, event_loop: &mut EventLoop<H>) {
         if let Phase::Dead(end) = self.link.phase {
-            self.call(event_loop, |handler, connection| handler.closed(connection, end));
+            self.call(event_loop, |handler, connection| {
+                handler.closed(connection, end)
+            });
         }
     }
 

@@ -148,7 +148,11 @@ impl<H: Handler> TcpServer<H> {
             }
         } else {
             for listener in listeners {
-                let loops: Vec<_> = server.threads.iter().map(|one| one.handle.clone()).collect();
+                let loops: Vec<_> = server
+                    .threads
+                    .iter()
+                    .map(|one| one.handle.clone())
+                    .collect();
                 let placer = (!loops.is_empty()).then(|| Placer::new(loops, options.placement));
                 let make = Arc::clone(&make);
                 let acceptor = Acceptor::new(listener, placer, make, options.max_connections)?;
@@ -184,14 +188,15 @@ impl<H: Handler> TcpServer<H> {
 
     fn stop_on(&mut self, signals: StopSignal) -> Result<(), CallError> {
         let mut stopper = self.stopper();
-        self.main.watch(signals, Interest::READ, move |_, signals, _| {
-            while let Ok(Some(signal)) = signals.received() {
-                info!("{signal}: stopping");
-                stopper.stop();
-                stopper.within = Duration::ZERO;
-            }
-            Next::Keep
-        })?;
+        self.main
+            .watch(signals, Interest::READ, move |_, signals, _| {
+                while let Ok(Some(signal)) = signals.received() {
+                    info!("{signal}: stopping");
+                    stopper.stop();
+                    stopper.within = Duration::ZERO;
+                }
+                Next::Keep
+            })?;
         Ok(())
     }
 

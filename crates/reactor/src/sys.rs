@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockopt, send, sockopt};
+use nix::sys::socket::{
+    MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockopt, send, sockopt,
+};
 use nix::unistd;
 
 /// What a read brought. Nothing yet, the end and an error are three different things.
@@ -109,6 +111,10 @@ pub fn accept(listener: BorrowedFd) -> Result<(OwnedFd, Option<SocketAddr>), Err
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     // SAFETY: the storage was zeroed and the kernel filled in what it knows.
-    let address = unsafe { SockaddrStorage::from_raw(ptr::from_ref(&address).cast(), Some(length)) };
-    Ok((socket, address.as_ref().and_then(common::address::from_kernel)))
+    let address =
+        unsafe { SockaddrStorage::from_raw(ptr::from_ref(&address).cast(), Some(length)) };
+    Ok((
+        socket,
+        address.as_ref().and_then(common::address::from_kernel),
+    ))
 }

@@ -38,7 +38,9 @@ impl<T> TaskQueue<T> {
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         // Nothing in here can panic with the lock held.
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Adds a task, and calls `wake` if this is the first since the loop last took them. Gives the task back if the loop

@@ -120,8 +120,7 @@ impl<T> Table<T> {
 
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
-        let current =
-            slot.generation == token.generation && !matches!(slot.entry, Entry::Free(_));
+        let current = slot.generation == token.generation && !matches!(slot.entry, Entry::Free(_));
         current.then_some(slot)
     }
 

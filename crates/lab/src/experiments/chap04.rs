@@ -183,7 +183,7 @@ fn handshake(lab: &Lab) -> Outcome {
         "it does not wait for the third to arrive: until then the server's end is SYN-RECEIVED",
         half,
     );
-    lab.claim("accept waits meanwhile", equal(early, None));
+    lab.claim("accept has not returned by then", equal(early, None));
     lab.central(
         "accept returns after the third has arrived",
         in_order([arrived(ack), accepted]),

@@ -55,10 +55,17 @@ fn sends(host: &Host, options: &str, lines: &str) -> Result<Process, LabError> {
     Ok(client)
 }
 
-/// Ctrl-D, and the end of the client when the server has taken everything or refused it.
+/// Ctrl-D, and the end of the client, when the server has taken everything or refused it.
 fn leaves(client: &Process) -> Result<(), LabError> {
     client.closes_input();
     client.ends()?;
+    Ok(())
+}
+
+/// The same, and the server says so.
+fn is_closed(client: &Process, server: &Process) -> Result<(), LabError> {
+    leaves(client)?;
+    server.says("client closed")?;
     Ok(())
 }
 
@@ -77,7 +84,7 @@ fn three_splits(lab: &Lab) -> Outcome {
         for _ in 0..lab.vary(2, 1) {
             server.says("received")?;
         }
-        leaves(&client)?;
+        is_closed(&client, &server)?;
         cuts.push(segments(lab, &client));
         let data = lab.packets().from(&client).carrying_data();
         streams.push(data.iter().flat_map(|packet| packet.data().to_vec()).collect::<Vec<_>>());
@@ -98,10 +105,10 @@ fn byte_by_byte(lab: &Lab) -> Outcome {
     let server = reading_server(lab, &host)?;
     let whole = sends(&host, "", "good")?;
     server.says("received")?;
-    leaves(&whole)?;
+    is_closed(&whole, &server)?;
     let bytes = sends(&host, " --chunk 1", "good")?;
     server.says("received")?;
-    leaves(&bytes)?;
+    is_closed(&bytes, &server)?;
 
     lab.claim("the first client sends 13 bytes in one segment", equal(segments(lab, &whole), [13]));
     lab.claim("the second sends them in 13 segments", equal(segments(lab, &bytes), [1; 13]));
@@ -136,7 +143,7 @@ fn too_long(lab: &Lab) -> Outcome {
         lab.watches_for(Duration::from_millis(300));
     } else {
         server.says("received 5 bytes")?;
-        leaves(&honest)?;
+        is_closed(&honest, &server)?;
     }
 
     let resets = lab.packets().from(&server).with(RST);
@@ -159,19 +166,16 @@ fn cut_off(lab: &Lab) -> Outcome {
     }
     let honest = sends(&host, "", "good")?;
     server.says("received 5 bytes")?;
-    leaves(&honest)?;
-    server.says("client closed")?;
+    is_closed(&honest, &server)?;
     let empty = sends(&host, " --no-newline", "")?;
     server.says("received 0 bytes")?;
-    leaves(&empty)?;
-    server.says("client closed")?;
+    is_closed(&empty, &server)?;
 
     lab.central("the end inside a message is an error", {
         server.errors().says("cut off after 5 of the 12 bytes of a body")
     });
-    lab.central("the ends between messages are not", {
-        server.output().says_exactly("closed", &["client closed"; 2])
-    });
+    let closed = server.output().says_exactly("closed", &["client closed"; 2]);
+    lab.central("the ends between messages are not", closed);
     lab.claim("an empty message is a message", server.output().says_exactly("received 0", &["received 0 bytes: "]));
     lab.claim("on the wire it is a header alone", equal(segments(lab, &empty), [8]));
     let packets = lab.packets().to(&server);
@@ -191,7 +195,7 @@ fn line_endings(lab: &Lab) -> Outcome {
     let before = lab.packets().from(&client).carrying_data();
     client.types("\ntwo\rthree")?;
     server.says("received 5 bytes: three")?;
-    leaves(&client)?;
+    is_closed(&client, &server)?;
 
     let data = lab.packets().from(&client).carrying_data();
     let contents: Vec<_> = data.iter().map(|packet| packet.data().escape_ascii().to_string()).collect();
@@ -212,11 +216,13 @@ fn byteorder(lab: &Lab) -> Outcome {
     let mut lengths = Vec::new();
     for option in [lab.vary("", " --host-order"), " --host-order"] {
         let client = sends(&host, option, "good")?;
-        match option {
-            "" => server.says("received")?,
-            _ => server.complains("is announced")?,
-        };
-        leaves(&client)?;
+        if option.is_empty() {
+            server.says("received")?;
+            is_closed(&client, &server)?;
+        } else {
+            server.complains("is announced")?;
+            leaves(&client)?;
+        }
         let data = lab.packets().from(&client).carrying_data();
         lengths.push(data.first().map_or(Vec::new(), |packet| packet.data()[..4].to_vec()));
     }

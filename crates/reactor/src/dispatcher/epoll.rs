@@ -91,7 +91,10 @@ impl Dispatcher for EpollDispatcher {
                 .with(Readiness::WRITABLE, flags.contains(EpollFlags::EPOLLOUT))
                 .with(Readiness::ERROR, flags.contains(EpollFlags::EPOLLERR))
                 .with(Readiness::HANGUP, flags.contains(EpollFlags::EPOLLHUP))
-                .with(Readiness::PEER_ENDED, flags.contains(EpollFlags::EPOLLRDHUP));
+                .with(
+                    Readiness::PEER_ENDED,
+                    flags.contains(EpollFlags::EPOLLRDHUP),
+                );
             Event {
                 token: Token::from_bits(event.data()),
                 readiness,

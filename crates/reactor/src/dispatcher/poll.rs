@@ -65,12 +65,7 @@ impl Dispatcher for PollDispatcher {
         Ok(())
     }
 
-    fn update(
-        &mut self,
-        _: BorrowedFd,
-        token: Token,
-        interest: Interest,
-    ) -> Result<(), CallError> {
+    fn update(&mut self, _: BorrowedFd, token: Token, interest: Interest) -> Result<(), CallError> {
         let place = self.place(token)?;
         self.entries[place].events = events(interest);
         Ok(())

@@ -124,7 +124,7 @@ impl Dispatcher for SelectDispatcher {
             tv_sec: timeout.as_secs().min(LONGEST) as libc::time_t,
             tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
         });
-        let time = time.as_mut().map_or(ptr::null_mut(), |time| ptr::from_mut(time));
+        let time = time.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
         let none = ptr::null_mut();
         // SAFETY: the sets and the time are local and live through the call; `end` is at most FD_SETSIZE.
         let ready = unsafe { libc::select(self.end as i32, &mut read, &mut write, none, time) };
