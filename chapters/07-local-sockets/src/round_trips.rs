@@ -26,7 +26,7 @@ pub struct Args {
     /// Round trips in a row
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// How many times to do that with each: the median is what counts
+    /// How many times to measure that for each: the median is said. Once is not measured
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Bytes in each direction
@@ -55,7 +55,7 @@ impl Transport {
 }
 
 /// So long the throughput is watched, for each number.
-const WATCH: Duration = Duration::from_millis(30);
+const WATCH: Duration = Duration::from_millis(50);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let processors = allowed_processors()?;
@@ -70,9 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     // ANCHOR_END: rounds
     for (transport, mut costs) in args.transports.iter().zip(costs) {
+        let (name, size, count) = (transport.name(), args.size, args.count);
+        if args.rounds == 1 {
+            // One measurement is none: the first of anything costs more than the others.
+            say!("{name}: {size} bytes there and back, {count} times")?;
+            continue;
+        }
         costs.sort();
-        let median = costs[costs.len() / 2].as_secs_f64() * 1e6 / f64::from(args.count);
-        say!("{}: {} bytes there and back cost {median:.2} µs of processor time", transport.name(), args.size)?;
+        let median = costs[costs.len() / 2].as_secs_f64() * 1e6 / f64::from(count);
+        say!("{name}: {size} bytes there and back cost {median:.2} µs of processor time")?;
     }
     for &size in &args.throughput {
         let pairs = [("one processor", one), ("two processors", *processors.last().unwrap_or(&one))];

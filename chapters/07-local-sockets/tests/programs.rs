@@ -1,13 +1,13 @@
 //! The lesson's programs, over real sockets.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drive::{Ending, Program, Signal};
 use tempfile::TempDir;
@@ -51,6 +51,19 @@ fn datagram_socket(name: &Path) -> UnixDatagram {
     let socket = UnixDatagram::bind(name).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     socket
+}
+
+/// Waits until nobody holds the socket of this file: a process that another test starts at this moment holds what we have
+/// open, until its exec.
+fn awaits_stale(path: &Path) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match UnixDatagram::unbound().unwrap().connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return,
+            outcome => assert!(Instant::now() < end, "{outcome:?}"),
+        }
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -220,6 +233,7 @@ fn e3_odd_datagrams_are_no_end() {
     server.signal(Signal::SIGSTOP);
     socket.send_to(b"g1", &path).unwrap();
     drop(socket);
+    awaits_stale(&gone);
     server.signal(Signal::SIGCONT);
     server.complains(&format!("sendto {}: Connection refused (os error 111)", gone.display())).unwrap();
 
@@ -250,12 +264,13 @@ fn e3_answers_of_strangers_late_answers_and_none() {
     client.complains("no answer in time").unwrap();
     let own = directory.path().join("c.sock");
     let refused = UnixDatagram::unbound().unwrap().send_to(b"Hi, thief", &own).unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
     server.send_to(b"Hi, g1", &own).unwrap();
     client.types("g2").unwrap();
     client.says("late answer: Hi, g1").unwrap();
     client.complains("no answer in time").unwrap();
     drop(server);
+    awaits_stale(&directory.path().join("s.sock"));
     client.types("g3").unwrap();
     fails_last(&client, "Error: send: Connection refused (os error 111)");
     assert_eq!(names(&directory), ["s.sock"]);
@@ -325,13 +340,13 @@ fn e3_nothing_but_a_stale_socket_file_is_deleted() {
         let living = UnixListener::bind(&path).unwrap();
         in_use();
         living.set_nonblocking(true).unwrap();
-        assert_eq!(living.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(living.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         fs::remove_file(&path).unwrap();
         let living = UnixDatagram::bind(&path).unwrap();
         in_use();
         drop(living);
 
-        // Now it is stale.
+        awaits_stale(&path);
         let kept = chap_7(directory.path(), &[&arguments[..], &["--no-unlink"]].concat());
         fails(&kept, "bind s.sock: Address already in use (os error 98)");
         let server = chap_7(directory.path(), &arguments);
@@ -504,4 +519,7 @@ fn round_trips_are_measured() {
     program.says("writes of 64 bytes, one processor: local ").unwrap();
     program.says("writes of 4096 bytes, one processor: local ").unwrap();
     assert!(program.ends().unwrap().success());
+    let program = chap_7(directory.path(), &["round-trips", "local", "--rounds", "1", "--count", "3"]);
+    assert!(program.ends().unwrap().success());
+    assert_eq!(program.out().text(), "local: 64 bytes there and back, 3 times\n");
 }

@@ -73,9 +73,10 @@ fn milliseconds(text: &str) -> Result<u32, String> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let listener; // to the end, as in other servers
     let (connection, options) = match &args.role {
         Role::Server { listen, options } => {
-            let listener = tcp::listen(&listen.address())?;
+            listener = tcp::listen(&listen.address())?;
             say!("listening on {}", tcp::local_address(&listener)?)?;
             (tcp::accept(&listener)?.0, options)
         }

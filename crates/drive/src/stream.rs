@@ -102,6 +102,16 @@ impl Stream {
         self.content().lines.clone()
     }
 
+    /// How many lines there are so far.
+    pub fn len(&self) -> usize {
+        self.content().lines.len()
+    }
+
+    /// Whether there is no line so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The same as text.
     pub fn text(&self) -> String {
         self.lines()

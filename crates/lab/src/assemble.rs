@@ -204,8 +204,13 @@ impl Kernels {
         }
         *self.0.entry(Arc::clone(host)).or_insert_with(|| {
             let several = parts.hosts.len() > 1;
-            let name = if several { host.to_string() } else { "kernel".into() };
-            columns.push(Column { name, host: several.then(|| "kernel".into()), address: None });
+            let hand = parts.hosts.iter().find(|known| known.name() == &**host).and_then(Host::own_hand);
+            let (name, host) = match hand {
+                Some(hand) => (hand, several.then(|| host.to_string())),
+                None if several => (host.to_string(), Some("kernel".into())),
+                None => ("kernel".into(), None),
+            };
+            columns.push(Column { name, host, address: None });
             columns.len() - 1
         })
     }

@@ -45,6 +45,8 @@ struct HostInner {
     /// What was seen before the last crash.
     past: Mutex<Log>,
     settings: Mutex<Vec<(String, String)>>,
+    /// What the ladder calls the ends that no program here has.
+    hand: Mutex<Option<String>>,
 }
 
 struct Life {
@@ -88,6 +90,7 @@ impl Host {
             life: Mutex::new(None),
             past: Mutex::default(),
             settings: Mutex::default(),
+            hand: Mutex::default(),
         };
         let host = Self { inner: Arc::new(inner) };
         host.come_up()?;
@@ -189,7 +192,7 @@ impl Host {
     /// A program that is to be started with more than words: see [`Launch`].
     pub fn program(&self, command: &str) -> Launch<'_> {
         let words = command.split_whitespace().map(String::from).collect();
-        Launch { host: self, words, traced: self.inner.shared.trace_all, prepare: None }
+        Launch { host: self, words, name: None, traced: self.inner.shared.trace_all, prepare: None }
     }
 
     /// Does something in the host's network: what a program of the lesson would not do.
@@ -200,6 +203,17 @@ impl Host {
             Some(namespace) => namespace.enter(work).map_err(failed),
             None => Err(failed(io::Error::other("the host is down"))),
         }
+    }
+
+    /// Names, for the ladder, what the experiment does here by its own hand, through [`Host::enter`]: `client`. Otherwise
+    /// it is the kernel's or the host's.
+    pub fn names_own_hand(&self, name: &str) {
+        *lock(&self.inner.hand) = Some(name.into());
+    }
+
+    /// The name given by [`Host::names_own_hand`].
+    pub(crate) fn own_hand(&self) -> Option<String> {
+        lock(&self.inner.hand).clone()
     }
 
     /// Sets a kernel variable of this host's network: `net.ipv4.tcp_retries2`. It survives a reboot.
@@ -258,9 +272,12 @@ impl Host {
             }
         }
         self.look();
+        let last = self.inner.shared.clock.now();
         let Some(mut life) = self.life().take() else { return Ok(()) };
         self.kill_everything(&life.namespace)?;
-        let seen = life.observer.finish();
+        let mut seen = life.observer.finish();
+        // What the kernel does with the sockets of the killed is how we take the power away, and no part of the story.
+        seen.states.retain(|(at, ..)| *at <= last);
         lock(&self.inner.past).extend(seen);
         lock(&self.inner.running).clear();
         Ok(())
@@ -309,6 +326,11 @@ impl Host {
         log
     }
 
+    /// How many packets there were on its loopback interface since it booted.
+    pub(crate) fn packet_count(&self) -> usize {
+        self.life().as_ref().map_or(0, |life| life.observer.packet_count())
+    }
+
     /// Ends the host for good.
     pub(crate) fn shut(&self) {
         let Some(mut life) = self.life().take() else { return };
@@ -347,6 +369,7 @@ impl Party for Host {
 pub struct Launch<'a> {
     host: &'a Host,
     words: Vec<String>,
+    name: Option<String>,
     traced: bool,
     prepare: Option<Prepare>,
 }
@@ -357,6 +380,12 @@ impl Launch<'_> {
     /// One more argument, which may have blanks in it.
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.words.push(argument.into());
+        self
+    }
+
+    /// The name of its column, where two programs would have the same: `keepalive client`.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -394,7 +423,7 @@ impl Launch<'_> {
 
         let plain = if program.starts_with("chap-") || program == "midterm" { arguments.first() } else { None };
         let name = plain.unwrap_or(program).rsplit('/').next().unwrap_or_default().to_string();
-        let column = shared.column(&name, self.host);
+        let column = shared.column(self.name.as_deref().unwrap_or(&name), self.host);
         let calls = self.traced.then(|| Arc::new(Calls::default()));
         let keeper: Option<Keeper> = calls.as_ref().map(|calls| tracer::keeper(Arc::clone(calls)));
         let program = match keeper {

@@ -280,6 +280,33 @@ impl Lab {
         crate::assemble::packets(&self.shared)
     }
 
+    /// Waits until nothing has happened for a moment: last lines and last packets belong to the story.
+    pub(crate) fn settles(&self) {
+        const QUIET: Duration = Duration::from_millis(30);
+        const AT_MOST: Duration = Duration::from_millis(300);
+        let start = Instant::now();
+        let mut last = (self.activity(), start);
+        while last.1.elapsed() < QUIET && start.elapsed() < AT_MOST {
+            wait_a_little();
+            let activity = self.activity();
+            if activity != last.0 {
+                last = (activity, Instant::now());
+            }
+        }
+    }
+
+    /// How many lines, ends and packets there have been.
+    fn activity(&self) -> usize {
+        let (hosts, wires, processes) = {
+            let book = self.shared.book();
+            (book.hosts.clone(), book.wires.clone(), book.processes.clone())
+        };
+        let of_process = |process: &Process| process.out().len() + process.err().len() + usize::from(process.ended().is_some());
+        processes.iter().map(of_process).sum::<usize>()
+            + hosts.iter().map(Host::packet_count).sum::<usize>()
+            + wires.iter().map(|wire| wire.packet_count()).sum::<usize>()
+    }
+
     /// The end of the story.
     pub fn done(&self) -> Outcome {
         Ok(())

@@ -143,6 +143,10 @@ impl Observer {
         self.watch.log().clone()
     }
 
+    pub(crate) fn packet_count(&self) -> usize {
+        self.watch.log().packets.len()
+    }
+
     /// Ends the watch and returns what was seen.
     pub(crate) fn finish(&mut self) -> Log {
         let _ = self.watch.stop.write(1);

@@ -94,6 +94,9 @@ impl Bench {
         let path = PathBuf::from(directory.path());
         let lab = Lab::new(self.programs.clone(), path, isolated, control, self.trace);
         let told = catch_unwind(AssertUnwindSafe(|| (experiment.story)(&lab)));
+        if !control {
+            lab.settles();
+        }
         let over = lab.now();
         let broke_off = match told {
             Ok(Ok(())) => None,

@@ -91,6 +91,8 @@ struct Port {
 #[derive(Default)]
 struct State {
     ports: Vec<Option<Port>>,
+    /// Who has had which address: a packet to a host that has crashed is still a packet to it.
+    homes: Vec<(IpAddr, Arc<str>)>,
     packets: Vec<Packet>,
     rules: Vec<Rule>,
     cut: bool,
@@ -164,6 +166,7 @@ impl Wire {
         };
         let count = state.ports.len().max(port + 1);
         state.ports.resize_with(count, || None);
+        state.homes.extend(taken.addresses.iter().map(|address| (*address, Arc::clone(&taken.host))));
         state.ports[port] = Some(taken);
         state.generation += 1;
         drop(state);
@@ -276,6 +279,10 @@ impl Wire {
         state.send_on(again, frame, Instant::now());
         drop(state);
         self.kick();
+    }
+
+    pub(crate) fn packet_count(&self) -> usize {
+        self.state().packets.len()
     }
 
     /// Every packet so far, in the order in which they were sent.
@@ -411,7 +418,9 @@ impl State {
 
     fn record(&mut self, mut packet: Packet, port: Option<usize>) -> usize {
         let receiver = port.or_else(|| self.port_of(packet.destination.ip()));
-        packet.hosts.1 = receiver.and_then(|port| self.ports[port].as_ref()).map(|port| Arc::clone(&port.host));
+        let there = receiver.and_then(|port| self.ports[port].as_ref()).map(|port| Arc::clone(&port.host));
+        let home = self.homes.iter().find(|(address, _)| *address == packet.destination.ip());
+        packet.hosts.1 = there.or_else(|| home.map(|(_, host)| Arc::clone(host)));
         self.packets.push(packet);
         self.packets.len() - 1
     }

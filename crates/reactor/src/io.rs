@@ -317,12 +317,13 @@ impl<H: Handler> Connection<H> {
         }
         match self.link.phase {
             Phase::Flushing => {
+                if self.link.input_ended {
+                    // Nothing is unread: the close that follows sends our FIN.
+                    return self.link.end(End::Finished);
+                }
                 sys::end_output(self.link.fd.as_fd());
                 self.link.phase = Phase::Draining;
                 self.link.linger(event_loop);
-                if self.link.input_ended {
-                    self.link.end(End::Finished);
-                }
             }
             Phase::FlushingToClose => self.link.end(match self.link.input_ended {
                 true => End::Finished,

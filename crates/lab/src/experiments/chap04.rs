@@ -255,10 +255,7 @@ fn refused(lab: &Lab) -> Outcome {
     );
     let gap = packets.gaps().first().copied();
     let soon = gap.is_some_and(|gap| gap < Duration::from_millis(100));
-    lab.claim(
-        "the answer comes within milliseconds",
-        Check::new(soon, format_args!("after {gap:?}")),
-    );
+    lab.claim("the answer comes within milliseconds", packets.check(soon));
     lab.claim(
         "the SYN is not sent again",
         packets.with(SYN).without(ACK).exactly(1),

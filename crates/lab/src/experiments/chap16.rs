@@ -112,6 +112,8 @@ fn byte_by_byte(lab: &Lab) -> Outcome {
 
     lab.claim("the first client sends 13 bytes in one segment", equal(segments(lab, &whole), [13]));
     lab.claim("the second sends them in 13 segments", equal(segments(lab, &bytes), [1; 13]));
+    let pushed = lab.packets().from(&bytes).carrying_data().with(PSH);
+    lab.claim("each of those carries PSH, so PSH marks no end of a message", pushed.exactly(13));
     lab.central("the server finds the same message in both", {
         server.output().says_exactly("received", &[r"received 5 bytes: good\n"; 2])
     });
@@ -211,6 +213,7 @@ fn line_endings(lab: &Lab) -> Outcome {
 fn byteorder(lab: &Lab) -> Outcome {
     const HTONL: u32 = libc::htonl(5);
     let host = lab.host()?;
+    host.start("chap-16 byteorder 5")?.ends()?;
     let server = host.start("chap-16 streamserver")?;
     server.listens()?;
     let mut lengths = Vec::new();

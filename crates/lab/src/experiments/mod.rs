@@ -5,6 +5,7 @@ use crate::experiment::Experiment;
 mod chap04;
 mod chap05;
 mod chap06;
+mod chap07;
 mod chap11;
 mod chap12;
 mod chap16;
@@ -13,6 +14,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap04::EXPERIMENTS,
     chap05::EXPERIMENTS,
     chap06::EXPERIMENTS,
+    chap07::EXPERIMENTS,
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
     chap16::EXPERIMENTS,

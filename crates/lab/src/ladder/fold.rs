@@ -1,8 +1,7 @@
 //! Long runs of the same thing become their first few, how many more, and the last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::time::Duration;
 
 use super::arrow::Ink;
@@ -47,6 +46,15 @@ impl Likeness {
                 (plain && packet.arrived.is_some()).then(|| Self::Packet(a.min(b), a.max(b), udp))
             }
             What::Typed(..) | What::Ended(..) | What::State(..) | What::Act(_) => None,
+        }
+    }
+
+    /// What is left out together: different lines that take turns are counted as lines.
+    fn family(&self) -> Self {
+        match self {
+            Self::Packet(..) => self.clone(),
+            Self::Line(_, column, _) => Self::Line(false, *column, String::new()),
+            Self::Call(column, _) => Self::Call(*column, String::new()),
         }
     }
 
@@ -122,64 +130,62 @@ fn squeeze<'a>(stretch: &[(usize, &'a Event, Likeness)], items: &mut Vec<Item<'a
         return;
     }
     let mut seen: HashMap<&Likeness, usize> = HashMap::new();
+    let mut told: HashSet<Likeness> = HashSet::new();
     for (number, event, likeness) in stretch {
         let (first, last) = likeness.shown();
         let (at, count) = (seen.entry(likeness).or_default(), counts[likeness]);
         if *at < first || *at >= count - last {
             items.push(Item::Event(*number, event));
-        } else if *at == first {
-            items.push(more(stretch, likeness, first..count - last));
+        } else if told.insert(likeness.family()) {
+            items.push(more(stretch, &counts, event, likeness));
         }
         *at += 1;
     }
 }
 
-/// What stands for the left-out events: those of the likeness, by their numbers within the run.
+/// What stands for the left-out events of a family: all are shown or left out by their place in the run of their like.
 fn more<'a>(
     stretch: &[(usize, &'a Event, Likeness)],
+    counts: &HashMap<&Likeness, usize>,
+    first: &Event,
     likeness: &Likeness,
-    left_out: Range<usize>,
 ) -> Item<'a> {
-    let number = left_out.len();
-    let similar = stretch.iter().filter(|(_, _, other)| other == likeness);
-    let hidden = similar
-        .skip(left_out.start)
-        .take(number)
-        .map(|&(_, event, _)| event);
-    let at = hidden
-        .clone()
-        .next()
-        .map_or(Duration::ZERO, |event| event.at);
+    let family = likeness.family();
+    let mut seen: HashMap<&Likeness, usize> = HashMap::new();
+    let (mut number, mut bytes, mut ends) = (0, (0, 0), (None, None));
+    for (_, event, likeness) in stretch {
+        let (shown, last) = likeness.shown();
+        let at = seen.entry(likeness).or_default();
+        let hidden = (shown..counts[likeness] - last).contains(at);
+        *at += 1;
+        if !hidden || likeness.family() != family {
+            continue;
+        }
+        number += 1;
+        if let (Likeness::Packet(one, ..), What::Packet { from, to, packet }) =
+            (likeness, &event.what)
+        {
+            ends = (*from, *to);
+            let there = packet.source == *one;
+            *(if there { &mut bytes.0 } else { &mut bytes.1 }) += packet.length;
+        }
+    }
+    let number = grouped(number);
     match likeness {
-        Likeness::Packet(one, _, udp) => {
-            let (mut bytes, mut ends) = ((0, 0), (None, None));
-            for event in hidden {
-                if let What::Packet { from, to, packet } = &event.what {
-                    ends = (*from, *to);
-                    let sum = if packet.source == *one {
-                        &mut bytes.0
-                    } else {
-                        &mut bytes.1
-                    };
-                    *sum += packet.length;
-                }
-            }
+        Likeness::Packet(_, _, udp) => {
             let bytes = match bytes {
                 (0, bytes) | (bytes, 0) => grouped(bytes),
                 (there, back) => format!("{} + {}", grouped(there), grouped(back)),
             };
             let kind = if *udp { "datagrams" } else { "segments" };
-            let words = [
-                format!("⋮ {} more {kind}", grouped(number)),
-                format!("{bytes} bytes"),
-            ];
-            Item::MorePackets(at, ends, words)
+            let words = [format!("⋮ {number} more {kind}"), format!("{bytes} bytes")];
+            Item::MorePackets(first.at, ends, words)
         }
         Likeness::Line(_, column, _) => {
-            Item::MoreLines(at, *column, format!("⋮ {} more lines", grouped(number)))
+            Item::MoreLines(first.at, *column, format!("⋮ {number} more lines"))
         }
         Likeness::Call(column, _) => {
-            Item::MoreLines(at, *column, format!("⋮ {} more calls", grouped(number)))
+            Item::MoreLines(first.at, *column, format!("⋮ {number} more calls"))
         }
     }
 }

@@ -10,7 +10,10 @@ use crate::packet::Packet;
 use crate::record::{Record, What};
 
 /// What happens at one end of a packet within this time is put down to the packet.
-pub(super) const SOON: Duration = Duration::from_millis(5);
+const SOON: Duration = Duration::from_millis(5);
+
+/// A packet that takes less arrives at once.
+pub(super) const DELAY: Duration = Duration::from_millis(10);
 
 /// What a piece of text is; each has its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +117,7 @@ fn steps(record: &Record) -> Vec<(Duration, Step<'_>)> {
             Item::Event(number, event) => {
                 steps.push((event.at, Step::Event(number, &event.what)));
                 if let What::Packet { packet, .. } = &event.what
-                    && let Some(arrived) = packet.arrived.filter(|_| delay(packet) >= SOON)
+                    && let Some(arrived) = packet.arrived.filter(|_| delay(packet) >= DELAY)
                 {
                     steps.push((arrived, Step::Arrival(number)));
                 }
@@ -362,7 +365,7 @@ impl<'a> Builder<'a> {
             ink: Ink::of(packet),
             leg: match packet.arrived {
                 None => Leg::Lost,
-                Some(_) if delay >= SOON => Leg::Leaves,
+                Some(_) if delay >= DELAY => Leg::Leaves,
                 Some(_) => Leg::Whole,
             },
             delay,

@@ -512,7 +512,7 @@ impl<'a> Way<'a> {
         );
         let labelled = width(&label) as f64 * CHARACTER + 12.0;
         // One that takes its time slopes, even where nothing else happens meanwhile.
-        let slow = arrow.leg == Leg::Whole && arrow.delay >= super::rows::SOON;
+        let slow = arrow.leg == Leg::Whole && arrow.delay >= super::rows::DELAY;
         let (start, end) = if slow {
             (start - 4.0, end + 5.0)
         } else {

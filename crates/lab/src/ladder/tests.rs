@@ -640,6 +640,29 @@ fn long_runs_are_folded() {
 }
 
 #[test]
+fn lines_that_take_turns_are_left_out_together() {
+    let mut story = Story::new("5/turns", "two lines, over and over", &["tcpserver"]);
+    for round in 1..=10 {
+        story
+            .said(0, "block in read")
+            .said(0, &format!("1K read for {round}"));
+    }
+    let text = plain(&story.record(), 80);
+    let shown = [
+        "block in read",
+        "1K read for 1",
+        "⋮ 16 more lines",
+        "block in read",
+        "1K read for 10",
+    ];
+    let lines = text
+        .lines()
+        .filter_map(|line| line.split_once("│ "))
+        .map(|(_, line)| line);
+    assert_eq!(lines.collect::<Vec<_>>(), shown, "{text}");
+}
+
+#[test]
 fn packets_that_cross_leave_and_arrive_in_rows_of_their_own() {
     let text = plain(&crossing(), 80);
     assert!(text.contains("   0  SYN-SENT             ├─"), "{text}");
