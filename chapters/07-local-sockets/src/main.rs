@@ -3,6 +3,7 @@
 mod fd_pass;
 mod name;
 mod peercred;
+mod processor;
 mod round_trips;
 mod socket_file;
 mod unixdataclient;

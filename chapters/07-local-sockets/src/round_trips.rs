@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::ValueEnum;
 use common::io::{Filled, Received, readn, receive, send_all};
-use common::{Call, CallError, say, tcp};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use common::{Call, say, tcp};
 use nix::sys::socket::{
     AddressFamily, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair, sockopt,
 };
-use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
+
+use crate::processor::{allowed_processors, processor_time, run_on};
 
 /// Measures what a round trip costs, and how many bytes pass in a second
 #[derive(Debug, clap::Args)]
@@ -81,7 +80,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         say!("{name}: {size} bytes there and back cost {median:.2} µs of processor time")?;
     }
     for &size in &args.throughput {
-        let pairs = [("one processor", one), ("two processors", *processors.last().unwrap_or(&one))];
+        let pairs = [
+            ("one processor", one),
+            ("two processors", *processors.last().unwrap_or(&one)),
+        ];
         let pairs = pairs.into_iter().take(processors.len());
         for (place, other) in pairs {
             let mut rates = Vec::new();
@@ -116,7 +118,9 @@ fn round_trips(transport: Transport, args: &Args, processor: usize) -> anyhow::R
     }
     let cost = processor_time()? - before;
     drop(near);
-    echo.join().ok().context("the other thread has panicked")??;
+    echo.join()
+        .ok()
+        .context("the other thread has panicked")??;
     Ok(cost)
 }
 
@@ -138,7 +142,10 @@ fn throughput(transport: Transport, size: usize, processors: [usize; 2]) -> anyh
         send_all(&near, &data).call("send")?;
     }
     shutdown(near.as_raw_fd(), Shutdown::Write).call("shutdown")?;
-    let total = drain.join().ok().context("the other thread has panicked")??;
+    let total = drain
+        .join()
+        .ok()
+        .context("the other thread has panicked")??;
     Ok(total as f64 / started.elapsed().as_secs_f64())
 }
 
@@ -164,25 +171,3 @@ fn connect(transport: Transport) -> anyhow::Result<[OwnedFd; 2]> {
     Ok(ends)
 }
 // ANCHOR_END: connect
-
-/// What all threads of this process have cost so far, clock_gettime(2).
-fn processor_time() -> Result<Duration, CallError> {
-    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).call("clock_gettime")?;
-    Ok(time.into())
-}
-
-/// Binds the calling thread to a processor, sched_setaffinity(2).
-fn run_on(processor: usize) -> Result<(), CallError> {
-    let mut set = CpuSet::new();
-    set.set(processor).call("sched_setaffinity")?;
-    sched_setaffinity(Pid::from_raw(0), &set).call("sched_setaffinity")
-}
-
-/// The first two processors that this process may use, or the only one.
-fn allowed_processors() -> anyhow::Result<Vec<usize>> {
-    let set = sched_getaffinity(Pid::from_raw(0)).call("sched_getaffinity")?;
-    let allowed = (0..CpuSet::count()).filter(|&number| set.is_set(number) == Ok(true));
-    let allowed: Vec<usize> = allowed.take(2).collect();
-    anyhow::ensure!(!allowed.is_empty(), "no processor is allowed");
-    Ok(allowed)
-}

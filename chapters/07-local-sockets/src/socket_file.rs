@@ -33,7 +33,9 @@ impl SocketFile {
             outcome = bind(socket.as_raw_fd(), &address);
         }
         outcome.call(format_args!("bind {name}"))?;
-        let made = name.path().and_then(|path| Some((path.into(), identity(path)?)));
+        let made = name
+            .path()
+            .and_then(|path| Some((path.into(), identity(path)?)));
         Ok(Self(made))
     }
     // ANCHOR_END: bind
@@ -71,5 +73,7 @@ impl Drop for SocketFile {
 /// The identity of a socket file; `None` for anything else.
 fn identity(path: &Path) -> Option<Identity> {
     let file = fs::symlink_metadata(path).ok()?;
-    file.file_type().is_socket().then(|| (file.dev(), file.ino()))
+    file.file_type()
+        .is_socket()
+        .then(|| (file.dev(), file.ino()))
 }

@@ -13,9 +13,7 @@ use common::text::printable;
 use common::{Call, CallError, complain, say};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, connect, send, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, connect, send, socket};
 
 use crate::name::Name;
 use crate::socket_file::SocketFile;
@@ -74,7 +72,13 @@ fn open(args: &Args) -> Result<(OwnedFd, Option<SocketFile>), CallError> {
     if args.unbound {
         return Ok((socket, None));
     }
-    let own_file = || Name::from(temp_dir().join(format!("chap-7.{}.sock", std::process::id())).into_os_string());
+    let own_file = || {
+        Name::from(
+            temp_dir()
+                .join(format!("chap-7.{}.sock", std::process::id()))
+                .into_os_string(),
+        )
+    };
     let name = args.bind.clone().unwrap_or_else(own_file);
     let file = SocketFile::bind(&socket, &name, true)?;
     Ok((socket, Some(file)))
@@ -82,7 +86,12 @@ fn open(args: &Args) -> Result<(OwnedFd, Option<SocketFile>), CallError> {
 // ANCHOR_END: open
 
 /// Sends a line and prints the answer, if one comes in time.
-fn exchange(stop: &StopSignal, socket: &OwnedFd, args: &Args, line: &[u8]) -> anyhow::Result<Woken> {
+fn exchange(
+    stop: &StopSignal,
+    socket: &OwnedFd,
+    args: &Args,
+    line: &[u8],
+) -> anyhow::Result<Woken> {
     loop {
         match send(socket.as_raw_fd(), line, MsgFlags::MSG_NOSIGNAL) {
             Err(Errno::EINTR) => {}

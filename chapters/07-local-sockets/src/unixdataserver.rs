@@ -33,7 +33,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     say!("listening on {name}")?;
     // ANCHOR_END: open
     while wait(&stop, &socket, PollFlags::POLLIN, None)? == Woken::Ready {
-        let Some((message, client)) = receive(&socket)? else { continue };
+        let Some((message, client)) = receive(&socket)? else {
+            continue;
+        };
         // An empty datagram is a datagram. There is no connection, so nothing here can be an end of file.
         say!("received {} bytes: {}", message.len(), printable(&message))?;
 
@@ -62,9 +64,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(()) // The file is removed here.
 }
 
+/// What was sent, and its sender's name if it has one.
+type Datagram = (Vec<u8>, Option<UnixAddr>);
+
 // ANCHOR: receive
-/// The next datagram, whole, and its sender if it has a name; `None` when there is none now.
-pub fn receive(socket: &OwnedFd) -> Result<Option<(Vec<u8>, Option<UnixAddr>)>, CallError> {
+/// The next datagram, whole; `None` when there is none now.
+pub fn receive(socket: &OwnedFd) -> Result<Option<Datagram>, CallError> {
     let raw = socket.as_raw_fd();
     // How long is it? MSG_TRUNC makes the result the length that was sent, MSG_PEEK leaves the datagram where it is.
     let ask = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;

@@ -27,7 +27,10 @@ pub fn wait(
     events: PollFlags,
     deadline: Option<Instant>,
 ) -> Result<Woken, CallError> {
-    let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN), PollFd::new(fd.as_fd(), events)];
+    let mut fds = [
+        PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+        PollFd::new(fd.as_fd(), events),
+    ];
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match ppoll(&mut fds, left.map(TimeSpec::from_duration), None) {

@@ -14,7 +14,10 @@ use tempfile::TempDir;
 
 fn chap_7(directory: &Path, arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-7"));
-    let command = command.args(arguments).current_dir(directory).env("TMPDIR", directory);
+    let command = command
+        .args(arguments)
+        .current_dir(directory)
+        .env("TMPDIR", directory);
     Program::start(arguments[0], command).unwrap()
 }
 
@@ -37,7 +40,9 @@ fn dataserver() -> (TempDir, Program, PathBuf) {
 
 fn names(directory: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(directory.path()).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 /// Ends with this error on standard error, and exit code 1.
@@ -49,7 +54,9 @@ fn fails(program: &Program, error: &str) {
 /// A datagram socket of the test's own that does not wait for ever.
 fn datagram_socket(name: &Path) -> UnixDatagram {
     let socket = UnixDatagram::bind(name).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     socket
 }
 
@@ -129,7 +136,10 @@ fn e3_exactly_full_buffer() {
         client.types(&line).unwrap();
         client.closes_input();
         assert!(client.ends().unwrap().success());
-        assert_eq!(client.out().text(), format!("now sending {line}\nHi, {line}\n"));
+        assert_eq!(
+            client.out().text(),
+            format!("now sending {line}\nHi, {line}\n")
+        );
     }
 }
 
@@ -139,7 +149,9 @@ fn a_line_without_end_and_a_client_that_does_not_read_are_no_end_of_the_service(
     let mut stream = UnixStream::connect(&path).unwrap();
     // Until the server has had enough.
     while stream.write_all(&[b'x'; 65_536]).is_ok() {}
-    server.complains("client: a line of more than 16777216 bytes").unwrap();
+    server
+        .complains("client: a line of more than 16777216 bytes")
+        .unwrap();
 
     // Its answers fill the buffers, and it does not read: the server waits, but not for ever.
     let deaf = UnixStream::connect(&path).unwrap();
@@ -158,16 +170,23 @@ fn a_line_without_end_and_a_client_that_does_not_read_are_no_end_of_the_service(
 #[test]
 fn a_killed_client_and_one_with_unread_answers() {
     let (directory, server, path) = streamserver();
-    let client = chap_7(directory.path(), &["unixstreamclient", "s.sock", "--pause", "600"]);
+    let client = chap_7(
+        directory.path(),
+        &["unixstreamclient", "s.sock", "--pause", "600"],
+    );
     client.types("g1").unwrap();
     client.says("the answer waits").unwrap();
     client.kill().unwrap();
-    server.complains("client: read: Connection reset by peer (os error 104)").unwrap();
+    server
+        .complains("client: read: Connection reset by peer (os error 104)")
+        .unwrap();
     // The answer of one who has gone cannot be sent.
     let mut gone = UnixStream::connect(&path).unwrap();
     gone.shutdown(Shutdown::Read).unwrap();
     gone.write_all(b"g2\n").unwrap();
-    server.complains("client: send: Broken pipe (os error 32)").unwrap();
+    server
+        .complains("client: send: Broken pipe (os error 32)")
+        .unwrap();
     let client = chap_7(directory.path(), &["unixstreamclient", "s.sock"]);
     client.types("g3").unwrap();
     client.says("Hi, g3").unwrap();
@@ -192,8 +211,12 @@ fn a_server_that_ends_is_told() {
 fn datagrams_go_and_come() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (directory, server, _) = dataserver();
-        let clients = [&["--bind", "c.sock"][..], &[]]
-            .map(|own| chap_7(directory.path(), &[&["unixdataclient", "s.sock"], own].concat()));
+        let clients = [&["--bind", "c.sock"][..], &[]].map(|own| {
+            chap_7(
+                directory.path(),
+                &[&["unixdataclient", "s.sock"], own].concat(),
+            )
+        });
         for (client, line) in clients.iter().zip(["g1", "g2"]) {
             client.types(line).unwrap();
             client.says(&format!("Hi, {line}")).unwrap();
@@ -208,13 +231,19 @@ fn datagrams_go_and_come() {
             assert!(client.ends().unwrap().success());
             assert_eq!(client.err().text(), "");
         }
-        assert_eq!(first.out().text(), "now sending g1\nHi, g1\nnow sending \nHi, \n");
+        assert_eq!(
+            first.out().text(),
+            "now sending g1\nHi, g1\nnow sending \nHi, \n"
+        );
         server.signal(signal);
         assert!(server.ends().unwrap().success());
         let heard = ["g1", "g2"].map(|line| {
             format!("received 2 bytes: {line}\nnow sending Hi, {line}\nreceived 0 bytes: \nnow sending Hi, \n")
         });
-        assert_eq!(server.out().text(), format!("listening on s.sock\n{}", heard.concat()));
+        assert_eq!(
+            server.out().text(),
+            format!("listening on s.sock\n{}", heard.concat())
+        );
         assert_eq!(names(&directory), [""; 0]);
     }
 }
@@ -226,7 +255,9 @@ fn e3_odd_datagrams_are_no_end() {
     let unbound = UnixDatagram::unbound().unwrap();
     unbound.send_to(b"", &path).unwrap();
     server.says("received 0 bytes: ").unwrap();
-    server.complains("no answer: the client has no name").unwrap();
+    server
+        .complains("no answer: the client has no name")
+        .unwrap();
     let gone = directory.path().join("gone.sock");
     let socket = datagram_socket(&gone);
     // While it stands still, so that the client is gone by the time of the answer.
@@ -235,10 +266,19 @@ fn e3_odd_datagrams_are_no_end() {
     drop(socket);
     awaits_stale(&gone);
     server.signal(Signal::SIGCONT);
-    server.complains(&format!("sendto {}: Connection refused (os error 111)", gone.display())).unwrap();
+    server
+        .complains(&format!(
+            "sendto {}: Connection refused (os error 111)",
+            gone.display()
+        ))
+        .unwrap();
 
     let deaf = datagram_socket(&directory.path().join("deaf.sock"));
-    while !server.err().text().contains("Resource temporarily unavailable (os error 11)") {
+    while !server
+        .err()
+        .text()
+        .contains("Resource temporarily unavailable (os error 11)")
+    {
         deaf.send_to(b"g2", &path).unwrap();
     }
 
@@ -256,14 +296,24 @@ fn e3_odd_datagrams_are_no_end() {
 fn e3_answers_of_strangers_late_answers_and_none() {
     let directory = tempfile::tempdir().unwrap();
     let server = datagram_socket(&directory.path().join("s.sock"));
-    let arguments = ["unixdataclient", "s.sock", "--bind", "c.sock", "--timeout", "0.05"];
+    let arguments = [
+        "unixdataclient",
+        "s.sock",
+        "--bind",
+        "c.sock",
+        "--timeout",
+        "0.05",
+    ];
     let client = chap_7(directory.path(), &arguments);
     client.types("g1").unwrap();
     let mut message = [0; 16];
     assert_eq!(server.recv(&mut message).unwrap(), 2);
     client.complains("no answer in time").unwrap();
     let own = directory.path().join("c.sock");
-    let refused = UnixDatagram::unbound().unwrap().send_to(b"Hi, thief", &own).unwrap_err();
+    let refused = UnixDatagram::unbound()
+        .unwrap()
+        .send_to(b"Hi, thief", &own)
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
     server.send_to(b"Hi, g1", &own).unwrap();
     client.types("g2").unwrap();
@@ -295,14 +345,26 @@ fn no_server_and_the_wrong_one() {
     let directory = tempfile::tempdir().unwrap();
     for client in ["unixstreamclient", "unixdataclient"] {
         let client = chap_7(directory.path(), &[client, "s.sock"]);
-        fails(&client, "connect s.sock: No such file or directory (os error 2)");
+        fails(
+            &client,
+            "connect s.sock: No such file or directory (os error 2)",
+        );
     }
     let client = chap_7(directory.path(), &["unixstreamclient", "@chap-7 nobody"]);
-    fails(&client, "connect @chap-7 nobody: Connection refused (os error 111)");
-    for (kind, client) in [("unixdataserver", "unixstreamclient"), ("unixstreamserver", "unixdataclient")] {
+    fails(
+        &client,
+        "connect @chap-7 nobody: Connection refused (os error 111)",
+    );
+    for (kind, client) in [
+        ("unixdataserver", "unixstreamclient"),
+        ("unixstreamserver", "unixdataclient"),
+    ] {
         let (directory, _server, _) = server(&[kind, "s.sock"]);
         let client = chap_7(directory.path(), &[client, "s.sock"]);
-        fails(&client, "connect s.sock: Protocol wrong type for socket (os error 91)");
+        fails(
+            &client,
+            "connect s.sock: Protocol wrong type for socket (os error 91)",
+        );
         assert_eq!(names(&directory), ["s.sock"]);
     }
 }
@@ -313,7 +375,9 @@ fn e3_nothing_but_a_stale_socket_file_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s.sock");
     let kinds = ["unixstreamserver", "unixdataserver", "peercred"].map(|kind| vec![kind, "s.sock"]);
-    let kinds = kinds.into_iter().chain([vec!["fd-pass", "receiver", "s.sock"]]);
+    let kinds = kinds
+        .into_iter()
+        .chain([vec!["fd-pass", "receiver", "s.sock"]]);
     for arguments in kinds {
         let in_use = || {
             let server = chap_7(directory.path(), &arguments);
@@ -347,7 +411,10 @@ fn e3_nothing_but_a_stale_socket_file_is_deleted() {
         drop(living);
 
         awaits_stale(&path);
-        let kept = chap_7(directory.path(), &[&arguments[..], &["--no-unlink"]].concat());
+        let kept = chap_7(
+            directory.path(),
+            &[&arguments[..], &["--no-unlink"]].concat(),
+        );
         fails(&kept, "bind s.sock: Address already in use (os error 98)");
         let server = chap_7(directory.path(), &arguments);
         server.says("listening on s.sock").unwrap();
@@ -370,29 +437,46 @@ fn e3_long_and_odd_names() {
     let directory = tempfile::tempdir().unwrap();
     let fits = "x".repeat(107);
     let long = "x".repeat(108);
-    for kind in ["unixstreamserver", "unixdataserver", "unixstreamclient", "unixdataclient"] {
+    for kind in [
+        "unixstreamserver",
+        "unixdataserver",
+        "unixstreamclient",
+        "unixdataclient",
+    ] {
         for name in [long.clone(), "x".repeat(5000), format!("@{long}")] {
             let length = name.trim_start_matches('@').len();
             let program = chap_7(directory.path(), &[kind, &name]);
             let why = format!("a name of {length} bytes, of which 107 fit into a socket address");
-            fails(&program, &format!("{name}: {why}: File name too long (os error 36)"));
+            fails(
+                &program,
+                &format!("{name}: {why}: File name too long (os error 36)"),
+            );
         }
         let program = chap_7(directory.path(), &[kind, ""]);
-        fails(&program, "a local socket without a name: Invalid argument (os error 22)");
+        fails(
+            &program,
+            "a local socket without a name: Invalid argument (os error 22)",
+        );
     }
     assert_eq!(names(&directory), [""; 0]);
     let server = chap_7(directory.path(), &["unixstreamserver", &fits]);
     server.says(&format!("listening on {fits}")).unwrap();
     assert_eq!(names(&directory), [fits]);
     let nowhere = chap_7(directory.path(), &["unixstreamserver", "no/such/directory"]);
-    fails(&nowhere, "bind no/such/directory: No such file or directory (os error 2)");
+    fails(
+        &nowhere,
+        "bind no/such/directory: No such file or directory (os error 2)",
+    );
 }
 
 #[test]
 fn abstract_names() {
     let directory = tempfile::tempdir().unwrap();
     let name = format!("@chap-7 {}", std::process::id());
-    for (kind, client) in [("unixstreamserver", "unixstreamclient"), ("unixdataserver", "unixdataclient")] {
+    for (kind, client) in [
+        ("unixstreamserver", "unixstreamclient"),
+        ("unixdataserver", "unixdataclient"),
+    ] {
         let server = chap_7(directory.path(), &[kind, &name]);
         server.says(&format!("listening on {name}")).unwrap();
         let own: &[&str] = match client {
@@ -403,7 +487,10 @@ fn abstract_names() {
         client.types("g1").unwrap();
         client.says("Hi, g1").unwrap();
         let second = chap_7(directory.path(), &[kind, &name]);
-        fails(&second, &format!("bind {name}: Address already in use (os error 98)"));
+        fails(
+            &second,
+            &format!("bind {name}: Address already in use (os error 98)"),
+        );
         server.kill().unwrap();
         assert_eq!(names(&directory), [""; 0]);
     }
@@ -414,7 +501,9 @@ fn an_unbound_client_gets_no_answer() {
     let (directory, server, _) = dataserver();
     let client = chap_7(directory.path(), &["unixdataclient", "s.sock", "--unbound"]);
     client.types("g1").unwrap();
-    server.complains("no answer: the client has no name").unwrap();
+    server
+        .complains("no answer: the client has no name")
+        .unwrap();
     client.signal(Signal::SIGINT);
     assert!(client.ends().unwrap().success());
     assert_eq!(client.out().text(), "now sending g1\n");
@@ -425,10 +514,17 @@ fn the_kernel_says_who_the_client_is() {
     let (directory, server, path) = server(&["peercred", "s.sock"]);
     let client = chap_7(directory.path(), &["unixstreamclient", "s.sock"]);
     let file = fs::metadata(path).unwrap();
-    let who = format!("client: process {}, user {}, group {}", client.pid(), file.uid(), nix::unistd::getegid());
+    let who = format!(
+        "client: process {}, user {}, group {}",
+        client.pid(),
+        file.uid(),
+        nix::unistd::getegid()
+    );
     server.says(&who).unwrap();
     client.types("g1").unwrap();
-    client.says(&format!("Hi, user {}, g1", file.uid())).unwrap();
+    client
+        .says(&format!("Hi, user {}, g1", file.uid()))
+        .unwrap();
     client.closes_input();
     server.says("client closed").unwrap();
     assert!(client.ends().unwrap().success());
@@ -438,7 +534,10 @@ fn the_kernel_says_who_the_client_is() {
 fn a_descriptor_is_passed() {
     let (directory, receiver, _) = server(&["fd-pass", "receiver", "s.sock"]);
     fs::write(directory.path().join("file"), "first second\n").unwrap();
-    let sender = chap_7(directory.path(), &["fd-pass", "sender", "s.sock", "file", "--read", "6"]);
+    let sender = chap_7(
+        directory.path(),
+        &["fd-pass", "sender", "s.sock", "file", "--read", "6"],
+    );
     sender.says("read 6 bytes: first ").unwrap();
     sender.says("closed descriptor ").unwrap();
     assert!(sender.ends().unwrap().success());
@@ -460,7 +559,10 @@ fn a_descriptor_is_passed() {
 fn a_number_is_no_descriptor() {
     let (directory, receiver, path) = server(&["fd-pass", "receiver", "s.sock"]);
     fs::write(directory.path().join("file"), "text").unwrap();
-    let sender = chap_7(directory.path(), &["fd-pass", "sender", "s.sock", "file", "--number-only"]);
+    let sender = chap_7(
+        directory.path(),
+        &["fd-pass", "sender", "s.sock", "file", "--number-only"],
+    );
     assert!(sender.ends().unwrap().success());
     fails(&receiver, "no descriptor came with them");
     assert!(!path.exists());
@@ -472,8 +574,14 @@ fn a_number_is_no_descriptor() {
 
     let receiver = chap_7(directory.path(), &["fd-pass", "receiver", "s.sock"]);
     receiver.says("listening on").unwrap();
-    let sender = chap_7(directory.path(), &["fd-pass", "sender", "s.sock", "no such file"]);
-    fails(&sender, "open no such file: No such file or directory (os error 2)");
+    let sender = chap_7(
+        directory.path(),
+        &["fd-pass", "sender", "s.sock", "no such file"],
+    );
+    fails(
+        &sender,
+        "open no such file: No such file or directory (os error 2)",
+    );
     fails(&receiver, "the sender closed without a word");
 }
 
@@ -512,14 +620,34 @@ fn permissions() {
 #[test]
 fn round_trips_are_measured() {
     let directory = tempfile::tempdir().unwrap();
-    let arguments = ["round-trips", "--count", "10", "--rounds", "3", "--throughput", "64,4096"];
+    let arguments = [
+        "round-trips",
+        "--count",
+        "10",
+        "--rounds",
+        "3",
+        "--throughput",
+        "64,4096",
+    ];
     let program = chap_7(directory.path(), &arguments);
-    program.says("local: 64 bytes there and back cost ").unwrap();
+    program
+        .says("local: 64 bytes there and back cost ")
+        .unwrap();
     program.says("TCP: 64 bytes there and back cost ").unwrap();
-    program.says("writes of 64 bytes, one processor: local ").unwrap();
-    program.says("writes of 4096 bytes, one processor: local ").unwrap();
+    program
+        .says("writes of 64 bytes, one processor: local ")
+        .unwrap();
+    program
+        .says("writes of 4096 bytes, one processor: local ")
+        .unwrap();
     assert!(program.ends().unwrap().success());
-    let program = chap_7(directory.path(), &["round-trips", "local", "--rounds", "1", "--count", "3"]);
+    let program = chap_7(
+        directory.path(),
+        &["round-trips", "local", "--rounds", "1", "--count", "3"],
+    );
     assert!(program.ends().unwrap().success());
-    assert_eq!(program.out().text(), "local: 64 bytes there and back, 3 times\n");
+    assert_eq!(
+        program.out().text(),
+        "local: 64 bytes there and back, 3 times\n"
+    );
 }

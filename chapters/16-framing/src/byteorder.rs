@@ -16,7 +16,7 @@ pub struct Args {
 // ANCHOR: byteorder
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let number = args.number;
-    // The C way: a number whose bytes in memory, read one after the other, are in network order. As a number it means
+    // The C way: a number whose bytes in memory are in network order. As a number it means
     // nothing any more.
     let swapped = htonl(number);
     say!(
@@ -27,7 +27,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         "htonl({number}) = {swapped}, in memory: {}",
         hex(&swapped.to_ne_bytes())
     )?;
-    // Rust's way: bytes are bytes and a number is a number, so that nobody can calculate with the wrong one.
+    // Rust's way: bytes are bytes and a number is a number, so that nobody can calculate with
+    // the wrong one.
     say!("{number}.to_be_bytes(): {}", hex(&number.to_be_bytes()))?;
     if let Ok(short) = u16::try_from(number) {
         let swapped = htons(short);

@@ -1,17 +1,18 @@
 //! Lines that end with CR, LF or CR LF.
 
 // ANCHOR: lines
-/// Cuts a stream into lines, byte by byte: a line ends with CR, with LF, or with both in this order.
+/// Cuts a stream into lines, byte by byte. A line ends with CR, with LF, or with CR LF.
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
-    /// The last byte was a CR. It has ended its line; if the next one is LF, that belongs to the same end.
+    /// The last byte was a CR. It has ended its line; an LF right after it belongs to that end.
     after_cr: bool,
 }
 
 impl Lines {
-    /// Takes the next byte, and gives out the line that it ends. After a CR nobody knows yet whether a LF follows, and it
-    /// may never come: so the line is given out at once, and the LF is dropped when it does come.
+    /// Takes the next byte, and gives out the line that it ends. After a CR nobody knows yet
+    /// whether an LF follows, and it may never come: so the line is given out at once, and the
+    /// LF is dropped when it does come.
     pub fn push(&mut self, byte: u8) -> Option<Vec<u8>> {
         let second_half = self.after_cr && byte == b'\n';
         self.after_cr = byte == b'\r';
@@ -25,7 +26,7 @@ impl Lines {
         }
     }
 
-    /// Forgets what the last byte was: a LF now ends a line of its own.
+    /// Forgets what the last byte was: an LF now ends a line of its own.
     pub fn forget(&mut self) {
         self.after_cr = false;
     }

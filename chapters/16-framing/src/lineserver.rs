@@ -41,7 +41,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-// ANCHOR: print_lines
 fn print_lines(connection: &OwnedFd, args: &Args) -> anyhow::Result<()> {
     let mut lines = Lines::default();
     let mut buffer = [0; 4096];
@@ -69,4 +68,3 @@ fn print_lines(connection: &OwnedFd, args: &Args) -> anyhow::Result<()> {
         came => bail!("cut off after {came} bytes of a line"),
     }
 }
-// ANCHOR_END: print_lines

@@ -16,7 +16,7 @@ pub const LONGEST: u32 = 128;
 /// The type that the client gives its messages. The server takes any.
 pub const TEXT: u32 = 1;
 
-/// The header of a message. What host order is on this machine, `to_be_bytes` knows, like htonl(3).
+/// The header of a message. `to_be_bytes` knows this machine's order, as htonl(3) does.
 pub fn header(length: u32, kind: u32) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(&length.to_be_bytes());
@@ -48,7 +48,7 @@ pub enum MessageError {
 }
 
 // ANCHOR: read_message
-/// Reads one message. `None` is the end of file between two messages, which is where it should be.
+/// Reads one message. `None` is the end of file between two messages, where it should be.
 pub fn read_message(stream: &OwnedFd, limit: u32) -> Result<Option<Message>, MessageError> {
     let mut header = [0; HEADER];
     match readn(stream, &mut header).call("read")? {
@@ -58,7 +58,8 @@ pub fn read_message(stream: &OwnedFd, limit: u32) -> Result<Option<Message>, Mes
     }
     let [a, b, c, d, rest @ ..] = header;
     let (announced, kind) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(rest));
-    // Before anything is allocated or waited for: four bytes of the peer's must not decide about our memory.
+    // Before anything is allocated or waited for: four bytes of the peer's must not decide
+    // about our memory.
     if announced > limit {
         return Err(MessageError::TooLong { announced, limit });
     }
@@ -66,7 +67,8 @@ pub fn read_message(stream: &OwnedFd, limit: u32) -> Result<Option<Message>, Mes
     Ok(Some(Message { kind, body }))
 }
 
-/// Reads a body. The length is only a promise, whatever the limit: memory grows with what has come.
+/// Reads a body. The length is only a promise, whatever the limit: memory grows with what
+/// has come.
 fn read_body(stream: &OwnedFd, length: usize) -> Result<Vec<u8>, MessageError> {
     const STEP: usize = 4096;
     let mut body = Vec::new();

@@ -106,8 +106,8 @@ fn send_in_chunks(connection: &OwnedFd, bytes: &[u8], chunks: &[u16]) -> Result<
     Ok(())
 }
 
-/// Sends all of a chunk. TCP has no records, but Linux takes MSG_EOR on a stream for a wish: what is sent next does not
-/// go into the same segment.
+/// Sends all of a chunk. TCP has no records, but Linux takes MSG_EOR on a stream for a wish:
+/// what is sent next does not go into the same segment.
 fn send_chunk(connection: &OwnedFd, mut chunk: &[u8], joined: bool) -> Result<(), CallError> {
     let mut flags = MsgFlags::MSG_NOSIGNAL;
     flags.set(MsgFlags::MSG_EOR, !joined);

@@ -20,11 +20,14 @@ struct End {
     remote: SocketAddr,
 }
 
+/// Local addresses, and the columns that had a socket there.
+type Takers = Vec<(SocketAddr, usize)>;
+
 /// Knows which column an end belongs to.
 struct Directory {
     owners: HashMap<End, Vec<usize>>,
     /// By host and local port, for sockets that take from anybody: listeners, unconnected UDP.
-    takers: HashMap<(Arc<str>, u16), Vec<(SocketAddr, usize)>>,
+    takers: HashMap<(Arc<str>, u16), Takers>,
     /// The start of each program, by column, and its host.
     programs: HashMap<usize, (Arc<str>, Duration)>,
     /// Ends that have begun a conversation: there was a program behind them, even if it was gone before we looked.
@@ -34,7 +37,7 @@ struct Directory {
 impl Directory {
     fn new(book: &Book, logs: &[(Arc<str>, Log)], packets: &[Packet], shared: &Shared) -> Self {
         let mut owners = HashMap::new();
-        let mut takers: HashMap<_, Vec<_>> = HashMap::new();
+        let mut takers: HashMap<_, Takers> = HashMap::new();
         for (host, log) in logs {
             for (&Tuple { local, remote }, columns) in &log.owners {
                 owners.insert(End { host: Arc::clone(host), local, remote }, columns.clone());
@@ -50,7 +53,7 @@ impl Directory {
         });
         let begins = |packet: &&Packet| match &packet.kind {
             Kind::Tcp(tcp) => tcp.flags.has(SYN) && !tcp.flags.has(ACK),
-            Kind::Udp => true,
+            Kind::Udp | Kind::Fragment(_) => true,
             _ => false,
         };
         let active = packets.iter().filter(begins).map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
@@ -112,6 +115,7 @@ fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed>
     let mut packets: Vec<Packet> = book.wires.iter().flat_map(|wire| wire.packets()).collect();
     packets.extend(logs.iter().flat_map(|(_, log)| log.packets.clone()));
     packets.sort_by_key(|packet| packet.sent);
+    give_fragments_ports(&mut packets);
     let directory = Directory::new(book, logs, &packets, shared);
     let with_columns = packets.into_iter().map(|packet| {
         // An ICMP error is for the socket whose packet it quotes.
@@ -128,6 +132,23 @@ fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed>
         Passed { packet, from, to }
     });
     with_columns.collect()
+}
+
+/// Only the first fragment of a datagram has its ports. Those that follow it belong to the same program.
+fn give_fragments_ports(packets: &mut [Packet]) {
+    let mut firsts = HashMap::new();
+    for packet in packets {
+        let ends = (Arc::clone(&packet.hosts.0), packet.source.ip(), packet.destination.ip());
+        if !matches!(packet.kind, Kind::Fragment(_)) {
+            continue;
+        }
+        if packet.source.port() != 0 {
+            firsts.insert(ends, (packet.source.port(), packet.destination.port()));
+        } else if let Some(&(source, destination)) = firsts.get(&ends) {
+            packet.source.set_port(source);
+            packet.destination.set_port(destination);
+        }
+    }
 }
 
 /// The columns and events of a run up to now.

@@ -6,7 +6,10 @@ use std::ops::{BitOr, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-use etherparse::{NetSlice, SlicedPacket, TcpOptionElement, TcpSlice, TransportSlice};
+use etherparse::{
+    IpPayloadSlice, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TcpOptionElement, TcpSlice,
+    TransportSlice,
+};
 
 /// The flags of a TCP segment, RFC 9293 section 3.1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -79,6 +82,8 @@ pub enum Kind {
         /// What exactly: of type 3, 3 is "port unreachable".
         code: u8,
     },
+    /// A piece of a datagram that was too large for one packet, by its IP protocol number.
+    Fragment(u8),
     /// Something else, by its IP protocol number; 0 where it is not even IP.
     Other(u8),
 }
@@ -185,7 +190,10 @@ impl Packet {
                 (0, 0),
                 icmp.payload().len(),
             ),
-            _ => (Kind::Other(protocol), (0, 0), 0),
+            _ => match fragment(&sliced) {
+                Some((piece, ports)) => (Kind::Fragment(protocol), ports, piece.len()),
+                None => (Kind::Other(protocol), (0, 0), 0),
+            },
         };
         packet.source = SocketAddr::new(source, ports.0);
         packet.destination = SocketAddr::new(destination, ports.1);
@@ -260,6 +268,27 @@ impl Packet {
     }
 }
 
+/// What a fragment carries, and the ports, which stand in the first fragment only: RFC 791 section 3.2, RFC 8200
+/// section 4.5.
+fn fragment<'a>(sliced: &'a SlicedPacket) -> Option<(&'a [u8], (u16, u16))> {
+    let (payload, first): (&IpPayloadSlice, bool) = match sliced.net.as_ref()? {
+        NetSlice::Ipv4(ip) => (ip.payload(), ip.header().fragments_offset().value() == 0),
+        NetSlice::Ipv6(ip) => {
+            let mut extensions = ip.extensions().clone().into_iter();
+            let first = extensions.any(|extension| {
+                matches!(extension, Ipv6ExtensionSlice::Fragment(piece) if piece.fragment_offset().value() == 0)
+            });
+            (ip.payload(), first)
+        }
+        NetSlice::Arp(_) => return None,
+    };
+    let ports = match payload.payload {
+        [a, b, c, d, ..] if first => (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])),
+        _ => (0, 0),
+    };
+    payload.fragmented.then_some((payload.payload, ports))
+}
+
 impl Tcp {
     fn of(slice: &TcpSlice) -> Self {
         let flags = [
@@ -300,6 +329,8 @@ impl fmt::Display for Packet {
             Kind::Tcp(tcp) => write!(f, "{}", tcp.flags)?,
             Kind::Udp => f.write_str("UDP")?,
             Kind::Icmp { kind, code } => return write!(f, "ICMP {}", icmp_name(*kind, *code, v6)),
+            Kind::Fragment(17) => f.write_str("UDP fragment")?,
+            Kind::Fragment(_) => f.write_str("fragment")?,
             Kind::Other(protocol) => return write!(f, "IP protocol {protocol}"),
         }
         match (&self.kind, self.length) {
@@ -384,6 +415,27 @@ mod tests {
             Packet::decode(&frame, Duration::ZERO, &"a".into()).quotes(),
             None
         );
+    }
+
+    #[test]
+    fn the_first_fragment_has_the_ports() {
+        let builder =
+            PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let mut frame = Vec::new();
+        builder
+            .udp(40022, 43211)
+            .write(&mut frame, b"data1")
+            .unwrap();
+        // Flags and offset of the IPv4 header: "more fragments", and then a piece from the 8th byte on.
+        for (field, shown, ports) in [
+            (0x2000_u16, "UDP fragment  13 bytes", (40022, 43211)),
+            (0x0001, "UDP fragment  13 bytes", (0, 0)),
+        ] {
+            frame[20..22].copy_from_slice(&field.to_be_bytes());
+            let packet = Packet::decode(&frame, Duration::ZERO, &"a".into());
+            assert_eq!(packet.to_string(), shown);
+            assert_eq!((packet.source.port(), packet.destination.port()), ports);
+        }
     }
 
     #[test]

@@ -326,10 +326,10 @@ impl State {
     /// Reads every port until there is nothing more.
     fn take_in(&mut self, clock: &Clock) {
         for number in 0..self.ports.len() {
-            loop {
-                let Some(port) = &mut self.ports[number] else { break };
-                // An interface that is gone (its host has crashed) reads as an error; the port is about to be removed.
-                let Ok(Some(frame)) = port.capture.read() else { break };
+            // An interface that is gone (its host has crashed) reads as an error; the port is about to be removed.
+            while let Some(port) = &mut self.ports[number]
+                && let Ok(Some(frame)) = port.capture.read()
+            {
                 let sent = clock.since_start(frame.at);
                 let packet = Packet::decode(&frame.bytes, sent, &port.host);
                 let _ = port.notify.write(1);

@@ -58,8 +58,9 @@ pub(crate) struct Link<H: Handler> {
     pub(crate) unflushed: bool,
     /// Everything sent has gone out, and the handler was not yet told.
     pub(crate) completed: bool,
-    /// Kept input is to be offered again: reading was paused and is not any more.
-    pub(crate) replay: bool,
+    /// Something may be left to read of which no event will tell: kept input after a pause, or, edge-triggered, what was in
+    /// the kernel when a pause began.
+    pub(crate) revisit: bool,
     /// It is on the loop's list of those to be visited again without an event.
     pub(crate) listed: bool,
     /// Input that the handler left. `None` in an idle connection.
@@ -93,7 +94,7 @@ impl<H: Handler> Link<H> {
             hung_up: false,
             unflushed: false,
             completed: false,
-            replay: false,
+            revisit: false,
             listed: false,
             kept: None,
             output: None,
@@ -214,7 +215,8 @@ impl<H: Handler> Link<H> {
     pub(crate) fn expires(&self) -> Tick {
         match self.idle {
             0 => self.deadline,
-            idle => self.deadline.min(self.active + Tick::from(idle)),
+            // One is added for the part of a millisecond that `active` does not show.
+            idle => self.deadline.min(self.active + Tick::from(idle) + 1),
         }
     }
 
@@ -372,7 +374,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     pub fn resume(&mut self) {
         if self.link.paused {
             self.link.paused = false;
-            self.link.replay = self.link.kept.is_some();
+            self.link.revisit = true;
         }
     }
 

@@ -73,15 +73,14 @@ impl<H: Handler> Connection<H> {
     /// A visit without an event: something was left to do when the last one ended.
     pub(crate) fn visit(&mut self, event_loop: &mut EventLoop<H>) {
         self.link.listed = false;
-        if mem::take(&mut self.link.replay) && self.link.reads(event_loop) {
-            self.replay(event_loop);
-        }
         if event_loop.edge() {
             // No further event will tell of what was left.
             self.link.flush(event_loop);
             if self.link.reads(event_loop) {
-                self.read(event_loop, Readiness::READABLE);
+                self.read(event_loop, Readiness::ENDED);
             }
+        } else if self.link.revisit && self.link.reads(event_loop) {
+            self.replay(event_loop);
         }
         self.settle(event_loop);
     }
@@ -91,13 +90,24 @@ impl<H: Handler> Connection<H> {
     /// was reported as well, which only a read tells.
     #[inline]
     fn read(&mut self, event_loop: &mut EventLoop<H>, readiness: Readiness) {
+        if self.link.revisit {
+            self.replay(event_loop);
+            if !self.link.reads(event_loop) {
+                self.link.revisit = true;
+                return;
+            }
+        }
         if !event_loop.edge() {
             self.read_once(event_loop);
             return;
         }
         for _ in 0..ROUNDS {
             let drained = self.read_once(event_loop);
-            if drained == Drained::Yes || !self.link.reads(event_loop) {
+            if drained == Drained::Yes {
+                return;
+            }
+            if !self.link.reads(event_loop) {
+                self.link.revisit = true;
                 return;
             }
             if drained == Drained::Perhaps && !readiness.any(Readiness::ENDED) {
@@ -158,6 +168,7 @@ impl<H: Handler> Connection<H> {
 
     /// Offers the kept input.
     fn replay(&mut self, event_loop: &mut EventLoop<H>) {
+        self.link.revisit = false;
         let Some(mut kept) = self.link.kept.take() else {
             return;
         };
@@ -296,7 +307,7 @@ impl<H: Handler> Connection<H> {
         if self.link.watched != Some(wanted) || self.link.hung_up {
             self.watch(event_loop, wanted);
         }
-        if self.link.replay && reads {
+        if self.link.revisit && reads {
             event_loop.list(&mut self.link);
         }
         self.link.arm(event_loop);
@@ -337,7 +348,7 @@ impl<H: Handler> Connection<H> {
     #[cold]
     fn watch(&mut self, event_loop: &mut EventLoop<H>, wanted: Interest) {
         let resumed = wanted.reads() && !self.link.watched.is_some_and(Interest::reads);
-        self.link.replay |= resumed && self.link.kept.is_some();
+        self.link.revisit |= resumed && self.link.kept.is_some();
         // A hang-up is reported without end, asked for or not. While we cannot react to it, nothing must be asked.
         let mute = self.link.hung_up && wanted == Interest::NONE;
         let fd = self.link.fd.as_fd();

@@ -113,8 +113,13 @@ fn file(lab: &Lab, name: &str) -> PathBuf {
 
 /// What is in that directory.
 fn names(lab: &Lab) -> Vec<String> {
-    let entries = fs::read_dir(&lab.shared.directory).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let entries = fs::read_dir(&lab.shared.directory)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -161,11 +166,21 @@ fn no_server(lab: &Lab) -> Outcome {
     let abstract_client = host.start("chap-7 unixstreamclient @s.sock")?;
     abstract_client.ends()?;
 
-    lab.central("connect fails with ENOENT", refused(&client, "connect s.sock: No such file or directory (os error 2)"));
+    lab.central(
+        "connect fails with ENOENT",
+        refused(
+            &client,
+            "connect s.sock: No such file or directory (os error 2)",
+        ),
+    );
     lab.central("connect makes no file", equal(names(lab), [""; 0]));
-    lab.claim("an abstract name that nobody has is ECONNREFUSED: no file is missing", {
-        refused(&abstract_client, "connect @s.sock: Connection refused (os error 111)")
-    });
+    lab.claim(
+        "an abstract name that nobody has is ECONNREFUSED: no file is missing",
+        refused(
+            &abstract_client,
+            "connect @s.sock: Connection refused (os error 111)",
+        ),
+    );
     lab.done()
 }
 
@@ -178,9 +193,10 @@ fn stale_file(lab: &Lab) -> Outcome {
     let client = host.start("chap-7 unixstreamclient s.sock")?;
     client.ends()?;
     lab.central("the file is still there", equal(left, "a socket, size 0"));
-    lab.central("connect finds it, and nobody behind it: ECONNREFUSED", {
-        refused(&client, "connect s.sock: Connection refused (os error 111)")
-    });
+    lab.central(
+        "connect finds it, and nobody behind it: ECONNREFUSED",
+        refused(&client, "connect s.sock: Connection refused (os error 111)"),
+    );
 
     let careful = host.start("chap-7 unixstreamserver s.sock --no-unlink")?;
     if lab.is_control() {
@@ -189,25 +205,45 @@ fn stale_file(lab: &Lab) -> Outcome {
     } else {
         careful.ends()?;
     }
-    lab.central("bind fails with EADDRINUSE", refused(&careful, "bind s.sock: Address already in use (os error 98)"));
+    lab.central(
+        "bind fails with EADDRINUSE",
+        refused(
+            &careful,
+            "bind s.sock: Address already in use (os error 98)",
+        ),
+    );
 
     server_on(&host, "chap-7 unixstreamserver s.sock")?;
     let client = host.start("chap-7 unixstreamclient s.sock")?;
     client.types("g1")?;
     client.says("Hi, g1")?;
-    lab.claim("a server that unlinks the file first can bind, and serves", client.errors().is_empty());
+    lab.claim(
+        "a server that unlinks the file first can bind, and serves",
+        client.errors().is_empty(),
+    );
     lab.done()
 }
 
 fn socket_file(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let server = server_on(&host, "chap-7 unixstreamserver s.sock")?;
-    lab.claim("bind makes a file of type socket, of size 0", equal(kind(lab, "s.sock"), "a socket, size 0"));
-    let opened = fs::File::open(file(lab, "s.sock")).err().and_then(|error| error.raw_os_error());
-    lab.claim("open(2) cannot open it: ENXIO", equal(opened, Some(Errno::ENXIO as i32)));
+    lab.claim(
+        "bind makes a file of type socket, of size 0",
+        equal(kind(lab, "s.sock"), "a socket, size 0"),
+    );
+    let opened = fs::File::open(file(lab, "s.sock"))
+        .err()
+        .and_then(|error| error.raw_os_error());
+    lab.claim(
+        "open(2) cannot open it: ENXIO",
+        equal(opened, Some(Errno::ENXIO as i32)),
+    );
     server.signal(lab.vary(Signal::SIGINT, Signal::SIGKILL));
     let end = server.ends()?;
-    lab.central("the server removes it when Ctrl-C ends it", equal(names(lab), [""; 0]));
+    lab.central(
+        "the server removes it when Ctrl-C ends it",
+        equal(names(lab), [""; 0]),
+    );
     lab.central("that is a good end", end.exited_with(0));
     lab.done()
 }
@@ -216,14 +252,21 @@ fn not_a_socket(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let impossible = |source: io::Error| LabError::Impossible(source.to_string());
     let (old, directory, link) = (file(lab, "file"), file(lab, "directory"), file(lab, "link"));
-    fs::create_dir(directory).and_then(|()| std::os::unix::fs::symlink("file", link)).map_err(impossible)?;
+    fs::create_dir(directory)
+        .and_then(|()| std::os::unix::fs::symlink("file", link))
+        .map_err(impossible)?;
     match lab.is_control() {
         false => fs::write(old, "precious").map_err(impossible)?,
         true => {
             drop(UnixListener::bind(&old).map_err(impossible)?);
             // A process that another experiment starts at this moment may hold it too, until its exec.
             lab.until("nobody holds the socket", || {
-                equal(UnixStream::connect(&old).map_err(|error| error.kind()).err(), Some(io::ErrorKind::ConnectionRefused))
+                equal(
+                    UnixStream::connect(&old)
+                        .map_err(|error| error.kind())
+                        .err(),
+                    Some(io::ErrorKind::ConnectionRefused),
+                )
             })?;
         }
     }
@@ -237,18 +280,31 @@ fn not_a_socket(lab: &Lab) -> Outcome {
     });
     let [in_file, in_directory, in_link] = servers;
     let in_use = |server: &Process, name: &str| {
-        refused(server, &format!("bind {name}: Address already in use (os error 98)"))
+        refused(
+            server,
+            &format!("bind {name}: Address already in use (os error 98)"),
+        )
     };
-    lab.central("bind refuses the name of a file: EADDRINUSE", in_use(&in_file?, "file"));
+    lab.central(
+        "bind refuses the name of a file: EADDRINUSE",
+        in_use(&in_file?, "file"),
+    );
     lab.central("the file is as it was", {
         let content = fs::read(file(lab, "file")).unwrap_or_default();
         Check::new(content == b"precious", kind(lab, "file"))
     });
-    lab.claim("it refuses the name of a directory", in_use(&in_directory?, "directory"));
-    lab.claim("and that of a symbolic link, which bind does not follow", in_use(&in_link?, "link"));
-    lab.claim("the directory and the link are as they were", {
-        equal(kind(lab, "directory"), "a directory").and(equal(kind(lab, "link"), "a link"))
-    });
+    lab.claim(
+        "it refuses the name of a directory",
+        in_use(&in_directory?, "directory"),
+    );
+    lab.claim(
+        "and that of a symbolic link, which bind does not follow",
+        in_use(&in_link?, "link"),
+    );
+    lab.claim(
+        "the directory and the link are as they were",
+        equal(kind(lab, "directory"), "a directory").and(equal(kind(lab, "link"), "a link")),
+    );
     lab.done()
 }
 
@@ -278,7 +334,9 @@ const NOBODY: u32 = 65534;
 fn as_nobody() -> io::Result<()> {
     const SECBIT_NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
     // SAFETY: this prctl takes a number and changes no memory of ours.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) })?;
+    Errno::result(unsafe {
+        libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+    })?;
     setgroups(&[])?;
     setgid(Gid::from_raw(NOBODY))?;
     setuid(Uid::from_raw(NOBODY))?;
@@ -292,10 +350,14 @@ fn as_nobody() -> io::Result<()> {
 fn can_be_nobody() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let mut ranges = map.lines().filter_map(|line| {
-        let numbers: Option<Vec<u64>> = line.split_whitespace().map(|number| number.parse().ok()).collect();
+        let numbers: Option<Vec<u64>> = line
+            .split_whitespace()
+            .map(|number| number.parse().ok())
+            .collect();
         numbers.filter(|numbers| numbers.len() == 3)
     });
-    Uid::effective().is_root() && ranges.any(|range| (range[0]..range[0] + range[2]).contains(&NOBODY.into()))
+    Uid::effective().is_root()
+        && ranges.any(|range| (range[0]..range[0] + range[2]).contains(&NOBODY.into()))
 }
 
 fn no_permission(lab: &Lab) -> Outcome {
@@ -303,24 +365,42 @@ fn no_permission(lab: &Lab) -> Outcome {
     let made = fs::create_dir(file(lab, "closed"));
     made.map_err(|source| LabError::Impossible(source.to_string()))?;
     set_mode(lab, "closed", lab.vary(0o555, 0o755))?;
-    let server = host.program("chap-7 unixstreamserver closed/s.sock").prepared(without_override).start()?;
+    let server = host
+        .program("chap-7 unixstreamserver closed/s.sock")
+        .prepared(without_override)
+        .start()?;
     if lab.is_control() {
         server.says("listening on ")?;
     } else {
         server.ends()?;
     }
-    lab.central("bind fails with EACCES", refused(&server, "bind closed/s.sock: Permission denied (os error 13)"));
-    lab.central("no file was made", equal(fs::read_dir(file(lab, "closed")).map_or(0, |entries| entries.count()), 0));
+    lab.central(
+        "bind fails with EACCES",
+        refused(
+            &server,
+            "bind closed/s.sock: Permission denied (os error 13)",
+        ),
+    );
+    lab.central(
+        "no file was made",
+        equal(
+            fs::read_dir(file(lab, "closed")).map_or(0, |entries| entries.count()),
+            0,
+        ),
+    );
 
     server.kill()?;
-    lab.claim("root, who has the capability to pass every check, binds in the same directory", {
-        if Uid::effective().is_root() {
-            server_on(&host, "chap-7 unixstreamserver closed/s.sock")?;
-            equal(kind(lab, "closed/s.sock"), "a socket, size 0")
-        } else {
-            Check::unseen("this needs root, or a user namespace")
-        }
-    });
+    lab.claim(
+        "root, who has the capability to pass every check, binds in the same directory",
+        {
+            if Uid::effective().is_root() {
+                server_on(&host, "chap-7 unixstreamserver closed/s.sock")?;
+                equal(kind(lab, "closed/s.sock"), "a socket, size 0")
+            } else {
+                Check::unseen("this needs root, or a user namespace")
+            }
+        },
+    );
     lab.done()
 }
 
@@ -334,17 +414,26 @@ fn other_user(lab: &Lab) -> Outcome {
     let mode = lab.vary(if others { 0o755 } else { nobody }, 0o777);
     set_mode(lab, "s.sock", mode)?;
     let prepare = if others { as_nobody } else { without_override };
-    let client = host.program("chap-7 unixstreamclient s.sock").prepared(prepare).start()?;
+    let client = host
+        .program("chap-7 unixstreamclient s.sock")
+        .prepared(prepare)
+        .start()?;
     if lab.is_control() {
         client.types("g1")?;
         client.says("Hi, g1")?;
     } else {
         client.ends()?;
     }
-    lab.central("connect fails with EACCES", refused(&client, "connect s.sock: Permission denied (os error 13)"));
+    lab.central(
+        "connect fails with EACCES",
+        refused(&client, "connect s.sock: Permission denied (os error 13)"),
+    );
     lab.central("the client may read the file, and that is not enough", {
         let mode = fs::metadata(file(lab, "s.sock")).map_or(0, |file| file.mode() & 0o777);
-        Check::new(mode & 0o444 == 0o444 && mode & 0o002 == 0, format_args!("its mode is {mode:o}"))
+        Check::new(
+            mode & 0o444 == 0o444 && mode & 0o002 == 0,
+            format_args!("its mode is {mode:o}"),
+        )
     });
 
     server.signal(Signal::SIGTERM);
@@ -352,10 +441,16 @@ fn other_user(lab: &Lab) -> Outcome {
     client.kill()?;
     server_on(&host, "chap-7 unixstreamserver s.sock")?;
     set_mode(lab, "s.sock", 0o222)?;
-    let client = host.program("chap-7 unixstreamclient s.sock").prepared(prepare).start()?;
+    let client = host
+        .program("chap-7 unixstreamclient s.sock")
+        .prepared(prepare)
+        .start()?;
     client.types("g2")?;
     client.says("Hi, g2")?;
-    lab.claim("with the right to write and none to read, it connects", client.errors().is_empty());
+    lab.claim(
+        "with the right to write and none to read, it connects",
+        client.errors().is_empty(),
+    );
     lab.done()
 }
 
@@ -374,10 +469,17 @@ fn echo(lab: &Lab) -> Outcome {
         }
         client.says(&format!("Hi, {line}"))?;
     }
-    lab.central("each line is answered", client.output().says_exactly("Hi, ", &["Hi, g1", "Hi, g2", "Hi, g3"]));
+    lab.central(
+        "each line is answered",
+        client
+            .output()
+            .says_exactly("Hi, ", &["Hi, g1", "Hi, g2", "Hi, g3"]),
+    );
     lab.central("the server gets what was typed, and not a byte more", {
         let heard = ["g1", "g2", "g3"].map(|line| format!("received 2 bytes: {line}"));
-        server.output().says_exactly("received", &heard.each_ref().map(String::as_str))
+        server
+            .output()
+            .says_exactly("received", &heard.each_ref().map(String::as_str))
     });
     lab.claim("no packet passes", lab.packets().none());
     client.signal(Signal::SIGINT);
@@ -385,7 +487,10 @@ fn echo(lab: &Lab) -> Outcome {
     if !lab.is_control() {
         server.says("client closed")?;
     }
-    lab.claim("Ctrl-C ends the client, and the server listens on", end.was_killed_by(Signal::SIGINT).and(runs(&server)));
+    lab.claim(
+        "Ctrl-C ends the client, and the server listens on",
+        end.was_killed_by(Signal::SIGINT).and(runs(&server)),
+    );
     lab.done()
 }
 
@@ -404,7 +509,10 @@ fn datagram(lab: &Lab) -> Outcome {
         first.types(line)?;
         first.says(&format!("Hi, {line}"))?;
     }
-    lab.claim("the client that did bind has a file, too", equal(names(lab), ["client.sock", "s.sock"]));
+    lab.claim(
+        "the client that did bind has a file, too",
+        equal(names(lab), ["client.sock", "s.sock"]),
+    );
     first.closes_input();
     first.ends()?;
     lab.claim("and removes it when it ends", equal(names(lab), ["s.sock"]));
@@ -419,9 +527,15 @@ fn datagram(lab: &Lab) -> Outcome {
         server.complains("no name")?;
         lab.watches_for(Duration::from_millis(50));
     }
-    lab.central("the datagram of the other one comes from nobody", server.errors().says("the client has no name"));
+    lab.central(
+        "the datagram of the other one comes from nobody",
+        server.errors().says("the client has no name"),
+    );
     lab.central("it gets no answer", second.output().lacks("Hi,"));
-    lab.claim("a line that was answered went as one datagram", server.output().says("received 2 bytes: g1"));
+    lab.claim(
+        "a line that was answered went as one datagram",
+        server.output().says("received 2 bytes: g1"),
+    );
     lab.done()
 }
 
@@ -438,7 +552,10 @@ fn client_quits(lab: &Lab) -> Outcome {
     } else {
         server.says("client closed")?;
     }
-    lab.central("the server's read returns 0: the end of file", server.output().says("client closed"));
+    lab.central(
+        "the server's read returns 0: the end of file",
+        server.output().says("client closed"),
+    );
     lab.central("there is no error", server.errors().is_empty());
 
     let second = host.start("chap-7 unixstreamclient s.sock --pause 600")?;
@@ -446,13 +563,19 @@ fn client_quits(lab: &Lab) -> Outcome {
     second.says("the answer waits")?;
     second.kill()?;
     server.complains("Connection reset")?;
-    lab.claim("where an answer was left unread, the server's read fails with ECONNRESET", {
-        server.errors().says("read: Connection reset by peer (os error 104)")
-    });
+    lab.claim(
+        "where an answer was left unread, the server's read fails with ECONNRESET",
+        server
+            .errors()
+            .says("read: Connection reset by peer (os error 104)"),
+    );
     let third = host.start("chap-7 unixstreamclient s.sock")?;
     third.types("g3")?;
     third.says("Hi, g3")?;
-    lab.claim("after both the next client is served", third.output().says("Hi, g3").and(runs(&server)));
+    lab.claim(
+        "after both the next client is served",
+        third.output().says("Hi, g3").and(runs(&server)),
+    );
     lab.done()
 }
 
@@ -463,17 +586,28 @@ fn wrong_type(lab: &Lab) -> Outcome {
     let client = host.start("chap-7 unixstreamclient s.sock")?;
     client.closes_input();
     client.ends()?;
-    lab.central("connect fails with EPROTOTYPE", {
-        refused(&client, "connect s.sock: Protocol wrong type for socket (os error 91)")
-    });
-    lab.claim("the server hears nothing of it", server.output().lacks("received").and(runs(&server)));
+    lab.central(
+        "connect fails with EPROTOTYPE",
+        refused(
+            &client,
+            "connect s.sock: Protocol wrong type for socket (os error 91)",
+        ),
+    );
+    lab.claim(
+        "the server hears nothing of it",
+        server.output().lacks("received").and(runs(&server)),
+    );
 
     server_on(&host, "chap-7 unixstreamserver stream.sock")?;
     let client = host.start("chap-7 unixdataclient stream.sock")?;
     client.ends()?;
-    lab.claim("it is the same with a datagram client and a stream server", {
-        refused(&client, "connect stream.sock: Protocol wrong type for socket (os error 91)")
-    });
+    lab.claim(
+        "it is the same with a datagram client and a stream server",
+        refused(
+            &client,
+            "connect stream.sock: Protocol wrong type for socket (os error 91)",
+        ),
+    );
     lab.done()
 }
 
@@ -481,12 +615,23 @@ fn wrong_type(lab: &Lab) -> Outcome {
 fn raw_bind(path: &[u8], length: usize) -> Result<(), Errno> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
     use std::os::fd::AsRawFd;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     // struct sockaddr_un, with room for more path than it has.
     let mut address = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
     address.extend(&path[..length]);
     // SAFETY: the address is memory of ours, of the length that is given.
-    let bound = unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), address.len() as libc::socklen_t) };
+    let bound = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            address.len() as libc::socklen_t,
+        )
+    };
     Errno::result(bound).map(drop)
 }
 
@@ -499,20 +644,34 @@ fn path_too_long(lab: &Lab) -> Outcome {
     } else {
         server.ends()?;
     }
-    lab.central("the server says that the path is too long", {
-        refused(&server, "a name of 108 bytes, of which 107 fit into a socket address: File name too long (os error 36)")
-    });
-    lab.central("nothing was made, under this name or the start of it", equal(names(lab), [""; 0]));
+    lab.central("the server says that the path is too long", refused(&server, "a name of 108 bytes, of which 107 fit into a socket address: File name too long (os error 36)"));
+    lab.central(
+        "nothing was made, under this name or the start of it",
+        equal(names(lab), [""; 0]),
+    );
     server.kill()?;
 
     let directory = lab.shared.directory.as_os_str().as_encoded_bytes().to_vec();
-    let long: Vec<u8> = directory.into_iter().chain(*b"/").chain(std::iter::repeat_n(b'y', 108)).collect();
-    lab.claim("the kernel takes 108 bytes, without the zero byte that ends a string", {
-        let bound = raw_bind(&long, 108);
-        let made = names(lab).into_iter().any(|name| name.starts_with('y'));
-        Check::new(bound.is_ok() && made, format_args!("{bound:?}, {:?}", names(lab)))
-    });
-    lab.claim("of 109 it says EINVAL", equal(raw_bind(&long, 109), Err(Errno::EINVAL)));
+    let long: Vec<u8> = directory
+        .into_iter()
+        .chain(*b"/")
+        .chain(std::iter::repeat_n(b'y', 108))
+        .collect();
+    lab.claim(
+        "the kernel takes 108 bytes, without the zero byte that ends a string",
+        {
+            let bound = raw_bind(&long, 108);
+            let made = names(lab).into_iter().any(|name| name.starts_with('y'));
+            Check::new(
+                bound.is_ok() && made,
+                format_args!("{bound:?}, {:?}", names(lab)),
+            )
+        },
+    );
+    lab.claim(
+        "of 109 it says EINVAL",
+        equal(raw_bind(&long, 109), Err(Errno::EINVAL)),
+    );
     lab.done()
 }
 
@@ -524,9 +683,13 @@ fn abstract_name(lab: &Lab) -> Outcome {
     lab.central("there is no file", equal(names(lab), [""; 0]));
     let second = host.start(&command)?;
     second.ends()?;
-    lab.claim("while the server lives, nobody else can have the name", {
-        refused(&second, &format!("bind {name}: Address already in use (os error 98)"))
-    });
+    lab.claim(
+        "while the server lives, nobody else can have the name",
+        refused(
+            &second,
+            &format!("bind {name}: Address already in use (os error 98)"),
+        ),
+    );
     server.kill()?;
     let third = host.start(&command)?;
     if lab.is_control() {
@@ -536,18 +699,25 @@ fn abstract_name(lab: &Lab) -> Outcome {
     }
     lab.central("after kill -9 the name is free at once", runs(&third));
 
-    let name = SocketAddr::from_abstract_name("shared").map_err(|source| LabError::Impossible(source.to_string()))?;
+    let name = SocketAddr::from_abstract_name("shared")
+        .map_err(|source| LabError::Impossible(source.to_string()))?;
     let held = host.enter(|| {
         let socket = UnixListener::bind_addr(&name)?;
         let _copy = socket.try_clone()?;
         drop(socket);
         Ok(UnixListener::bind_addr(&name).is_err())
     })?;
-    lab.claim("a second descriptor for the socket holds the name when the first is closed", equal(held, true));
+    lab.claim(
+        "a second descriptor for the socket holds the name when the first is closed",
+        equal(held, true),
+    );
     // At once; but a process that another experiment starts at this moment may hold it too, until its exec.
     lab.eventually("the last descriptor frees it", || {
         let bound = host.enter(|| UnixListener::bind_addr(&name).map(drop));
-        Check::new(bound.is_ok(), bound.map_or_else(|error| error.to_string(), |()| "it is free".into()))
+        Check::new(
+            bound.is_ok(),
+            bound.map_or_else(|error| error.to_string(), |()| "it is free".into()),
+        )
     });
     lab.done()
 }
@@ -557,64 +727,128 @@ fn fd_passing(lab: &Lab) -> Outcome {
     let written = fs::write(file(lab, "letter"), "first half, second half");
     written.map_err(|source| LabError::Impossible(source.to_string()))?;
     let receiver = server_on(&host, "chap-7 fd-pass receiver s.sock")?;
+    receiver.halt()?;
     let options = lab.vary("", " --number-only");
-    let sender = host.start(&format!("chap-7 fd-pass sender s.sock letter --read 12{options}"))?;
-    sender.says("closed descriptor")?;
-    let sender_end = sender.ends()?;
+    let sender = host.start(&format!(
+        "chap-7 fd-pass sender s.sock letter --read 12{options}"
+    ))?;
+    sender.ends()?;
+    let removed = fs::remove_file(file(lab, "letter"));
+    removed.map_err(|source| LabError::Impossible(source.to_string()))?;
+    lab.notes("the file is deleted");
+    receiver.resume();
     let end = receiver.ends()?;
 
-    lab.central("the receiver gets a descriptor", receiver.output().says("received descriptor "));
-    lab.central("it reads from it after the sender has closed it and ended", {
-        let after = Check::new(sender_end.at <= end.at, "in this order");
-        receiver.output().says("read 11 bytes: second half").and(end.exited_with(0)).and(after)
-    });
-    lab.claim("it goes on where the sender stopped: they share one open file, and one offset", {
-        sender.output().says("read 12 bytes: first half, ").and(receiver.output().lacks("first half"))
-    });
+    lab.central(
+        "the receiver gets a descriptor, when the sender has closed its own and ended",
+        receiver.output().says("received descriptor "),
+    );
+    lab.central(
+        "it reads from it, though the file has no name any more",
+        receiver
+            .output()
+            .says("read 11 bytes: second half")
+            .and(end.exited_with(0)),
+    );
+    lab.claim(
+        "it goes on where the sender stopped: they share one open file, and one offset",
+        sender
+            .output()
+            .says("read 12 bytes: first half, ")
+            .and(receiver.output().lacks("first half")),
+    );
     lab.claim("the number itself was only text", {
-        let number = sender.output().lines().iter().find_map(|line| line.strip_prefix("closed descriptor ").map(String::from));
+        let number = sender
+            .output()
+            .lines()
+            .iter()
+            .find_map(|line| line.strip_prefix("closed descriptor ").map(String::from));
         let number = number.unwrap_or_default();
-        receiver.output().says(&format!("received {} bytes: {number}", number.len()))
+        receiver
+            .output()
+            .says(&format!("received {} bytes: {number}", number.len()))
     });
     lab.done()
 }
+
+/// What was measured, and how many bytes passed in a second.
+type Rates = Vec<(String, String)>;
 
 /// Round trips over `transport` and over TCP: what one costs in microseconds, and how much passes in a second.
 ///
 /// In a network of its own, where nobody captures packets: that would add to the costs of TCP. No column of the ladder
 /// shows it, because it is nothing but figures.
-fn measured(lab: &Lab, transport: &str) -> Result<(Vec<f64>, Vec<(String, String)>), LabError> {
-    let quiet = Namespace::new().map_err(|source| LabError::Host { host: "the quiet host".into(), source })?;
-    let refused = |why| LabError::Start { command: "chap-7 round-trips".into(), why };
+fn measured(lab: &Lab, transport: &str) -> Result<(Vec<f64>, Rates), LabError> {
+    let quiet = Namespace::new().map_err(|source| LabError::Host {
+        host: "the quiet host".into(),
+        source,
+    })?;
+    let refused = |why| LabError::Start {
+        command: "chap-7 round-trips".into(),
+        why,
+    };
     let mut command = Command::new(lab.shared.programs.path("chap-7").map_err(refused)?);
     command.args(["round-trips", transport, "tcp"]);
     if !lab.is_control() {
         command.args(["--throughput", "64,4096,65536"]);
     }
     // SAFETY: between fork and exec only two system calls are made, nothing is allocated and no lock is taken.
-    unsafe { command.pre_exec(move || quiet.join().and(Ok(prctl::set_pdeathsig(Signal::SIGKILL)?))) };
+    unsafe {
+        command.pre_exec(move || quiet.join().and(Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)))
+    };
     let program = Program::start("round-trips", &mut command)?;
     program.ends()?;
-    let lines: Vec<String> = program.out().lines().into_iter().map(|line| line.text).collect();
-    let cost = |line: &String| line.split_once(" cost ")?.1.split_once(" µs")?.0.parse().ok();
-    let rate = |line: &String| line.strip_prefix("writes of ")?.split_once(": ").map(|(of, rate)| (format!("writes of {of}"), rate.into()));
-    Ok((lines.iter().filter_map(cost).collect(), lines.iter().filter_map(rate).collect()))
+    let lines: Vec<String> = program
+        .out()
+        .lines()
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
+    let cost = |line: &String| {
+        line.split_once(" cost ")?
+            .1
+            .split_once(" µs")?
+            .0
+            .parse()
+            .ok()
+    };
+    let rate = |line: &String| {
+        line.strip_prefix("writes of ")?
+            .split_once(": ")
+            .map(|(of, rate)| (format!("writes of {of}"), rate.into()))
+    };
+    Ok((
+        lines.iter().filter_map(cost).collect(),
+        lines.iter().filter_map(rate).collect(),
+    ))
 }
 
 fn no_protocol_stack(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let transport = lab.vary("local", "tcp");
-    let few = host.start(&format!("chap-7 round-trips {transport} --count 3 --rounds 1"))?;
+    let few = host.start(&format!(
+        "chap-7 round-trips {transport} --count 3 --rounds 1"
+    ))?;
     let end = few.ends()?;
-    lab.central("three round trips over a local socket make no packet", lab.packets().none());
+    lab.central(
+        "three round trips over a local socket make no packet",
+        lab.packets().none(),
+    );
     lab.claim("they did take place", end.exited_with(0));
 
     let (costs, rates) = measured(lab, transport)?;
-    lab.central("over TCP one costs at least a fifth more processor time, both ends on one processor", {
-        Check::new(costs.len() == 2 && costs[1] >= 1.2 * costs[0], format_args!("{costs:?} µs"))
-    });
+    lab.central(
+        "over TCP one costs at least a fifth more processor time, both ends on one processor",
+        Check::new(
+            costs.len() == 2 && costs[1] >= 1.2 * costs[0],
+            format_args!("{costs:?} µs"),
+        ),
+    );
     for (name, cost) in ["local", "TCP"].iter().zip(costs) {
-        lab.figure(&format!("a round trip of 64 bytes, {name}"), format!("{cost:.1} µs of processor time"));
+        lab.figure(
+            &format!("a round trip of 64 bytes, {name}"),
+            format!("{cost:.1} µs of processor time"),
+        );
     }
     for (name, rate) in rates {
         lab.figure(&name, rate);

@@ -265,7 +265,7 @@ fn reconnect(lab: &Lab) -> Outcome {
 fn in_pieces(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     host.names_own_hand("client");
-    let server = host.start("chap-12 pingserver 0")?;
+    let server = host.start("chap-12 pingserver 0.2")?;
     server.listens()?;
     let mut client = host.enter(|| {
         let client = TcpStream::connect(("127.0.0.1", PORT))?;

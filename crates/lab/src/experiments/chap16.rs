@@ -134,7 +134,10 @@ fn too_long(lab: &Lab) -> Outcome {
     let mut liars = Vec::new();
     for announced in [129, u32::MAX] {
         let client = sends(&host, &format!(" --announce {announced}"), "good")?;
-        if !lab.is_control() {
+        if lab.is_control() {
+            // It waits, and those that come after it wait behind it.
+            lab.until("it is connected", || host.has(TcpState::Established, |s| s.remote.port() == PORT))?;
+        } else {
             server.complains(&format!("a message of {announced} bytes is announced"))?;
             leaves(&client)?;
         }

@@ -29,7 +29,7 @@ impl Ink {
             Kind::Tcp(tcp) if tcp.flags.has(FIN) => Ink::Fin,
             Kind::Tcp(_) if packet.length > 0 => Ink::Data,
             Kind::Tcp(_) => Ink::Ack,
-            Kind::Udp => Ink::Datagram,
+            Kind::Udp | Kind::Fragment(_) => Ink::Datagram,
             Kind::Icmp { .. } | Kind::Other(_) => Ink::Control,
         }
     }
@@ -110,7 +110,7 @@ impl Namer {
         }
         let has_data = match packet.kind {
             Kind::Tcp(_) => packet.length > 0,
-            Kind::Udp => true,
+            Kind::Udp | Kind::Fragment(_) => true,
             _ => false,
         };
         let mut labels = [name.clone(), name, initials];
