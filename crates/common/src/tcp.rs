@@ -67,15 +67,21 @@ pub fn connect(peer: &Peer) -> Result<OwnedFd, CallError> {
     Err(outcome.expect("a resolved peer has at least one address"))
 }
 
-/// Connects to one address. A connect(2) that a signal interrupts goes on in the kernel; we wait for its outcome.
+/// Connects to one address.
 pub fn connect_to(address: &SocketAddr) -> Result<OwnedFd, CallError> {
     let connection = stream_socket(address)?;
+    connect_socket(&connection, address)?;
+    Ok(connection)
+}
+
+/// Connects a socket that the caller has made, and perhaps bound. A connect(2) that a signal interrupts goes on in the
+/// kernel; we wait for its outcome.
+pub fn connect_socket(connection: &OwnedFd, address: &SocketAddr) -> Result<(), CallError> {
     let outcome = match socket::connect(connection.as_raw_fd(), &SockaddrStorage::from(*address)) {
-        Err(Errno::EINTR) => outcome_of_connect(&connection),
+        Err(Errno::EINTR) => outcome_of_connect(connection),
         outcome => outcome,
     };
-    outcome.call(format_args!("connect {address}"))?;
-    Ok(connection)
+    outcome.call(format_args!("connect {address}"))
 }
 
 fn outcome_of_connect(connection: &OwnedFd) -> nix::Result<()> {

@@ -266,6 +266,39 @@ impl Packet {
             .min(self.frame.len());
         &self.frame[end.saturating_sub(self.length)..end]
     }
+
+    /// The same segment with other numbers: the sequence number of its first byte, and what it acknowledges. Its checksum
+    /// is right, everything else is as it was. `None` of what is no whole TCP segment.
+    pub fn renumbered(&self, sequence: u32, acknowledgement: u32) -> Option<Self> {
+        let sliced = SlicedPacket::from_ethernet(&self.frame).ok()?;
+        let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else {
+            return None;
+        };
+        let mut header = tcp.to_header();
+        header.sequence_number = sequence;
+        header.acknowledgment_number = acknowledgement;
+        let checksum = match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => header.calc_checksum_ipv4_raw(
+                source.octets(),
+                destination.octets(),
+                tcp.payload(),
+            ),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => header.calc_checksum_ipv6_raw(
+                source.octets(),
+                destination.octets(),
+                tcp.payload(),
+            ),
+            _ => return None,
+        };
+        header.checksum = checksum.ok()?;
+        let header = header.to_bytes();
+        let start = tcp.slice().as_ptr() as usize - self.frame.as_ptr() as usize;
+        let mut frame = self.frame.to_vec();
+        frame[start..start + header.len()].copy_from_slice(&header);
+        let mut packet = Self::decode(&frame, self.sent, &self.hosts.0);
+        packet.hosts.1 = self.hosts.1.clone();
+        Some(packet)
+    }
 }
 
 /// What a fragment carries, and the ports, which stand in the first fragment only: RFC 791 section 3.2, RFC 8200
@@ -381,6 +414,31 @@ mod tests {
         let tcp = packet.tcp().unwrap();
         assert_eq!((tcp.sequence, tcp.acknowledgement, tcp.window), (7, 9, 512));
         assert!(tcp.flags.has(PSH | ACK) && !tcp.flags.has(PSH | FIN));
+    }
+
+    #[test]
+    fn a_renumbered_segment_has_a_right_checksum() {
+        let v4 = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let v6 = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6([1; 16], [2; 16], 64);
+        let frames = [(7, 9, "v4"), (u32::MAX, 0, "v4"), (1, 2, "v6")].map(|(sequence, ack, ip)| {
+            let builder = if ip == "v4" { &v4 } else { &v6 };
+            let builder = builder.clone().tcp(40022, 43211, sequence, 512);
+            let mut frame = Vec::new();
+            let builder = builder.ack(ack).options_raw(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]).unwrap();
+            builder.write(&mut frame, b"data1").unwrap();
+            frame
+        });
+        for frame in &frames {
+            let packet = Packet::decode(frame, Duration::ZERO, &"a".into());
+            let tcp = packet.tcp().unwrap();
+            let other = packet.renumbered(12345, 678).unwrap();
+            assert_ne!(other.frame, packet.frame);
+            assert_eq!(other.data(), b"data1");
+            let again = other.renumbered(tcp.sequence, tcp.acknowledgement).unwrap();
+            assert_eq!(*again.frame, **frame);
+            let sent = Packet::decode(&other.frame, Duration::ZERO, &"a".into());
+            assert_eq!((sent.tcp().unwrap().sequence, sent.tcp().unwrap().acknowledgement), (12345, 678));
+        }
     }
 
     #[test]

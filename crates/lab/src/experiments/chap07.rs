@@ -467,6 +467,7 @@ fn echo(lab: &Lab) -> Outcome {
             client.says("now sending g1")?;
             break;
         }
+        server.says(&format!("received 2 bytes: {line}"))?;
         client.says(&format!("Hi, {line}"))?;
     }
     lab.central(
@@ -507,6 +508,7 @@ fn datagram(lab: &Lab) -> Outcome {
     let first = host.start("chap-7 unixdataclient s.sock --bind client.sock")?;
     for line in ["g1", "g2"] {
         first.types(line)?;
+        server.says(&format!("now sending Hi, {line}"))?;
         first.says(&format!("Hi, {line}"))?;
     }
     lab.claim(
