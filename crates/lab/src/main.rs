@@ -1,8 +1,9 @@
 //! The command line of the lab.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use std::thread;
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser};
 use lab::experiment::Experiment;
-use lab::ladder::TextOptions;
+use lab::ladder::{self, TextOptions};
 use lab::programs::{Programs, workspace};
 use lab::render::{self, Written};
 use lab::run::{Bench, Report, Status};
@@ -77,6 +78,9 @@ struct RunArgs {
     /// Write the packets of the one experiment to a file for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write the ladder of the one experiment to a file, as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Write the results to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -163,8 +167,8 @@ fn run_all(bench: &Bench, chosen: &[Experiment], jobs: usize, controls: bool, ea
 
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let (bench, chosen) = prepare(&args.selection, args.syscalls)?;
-    if args.pcap.is_some() && chosen.len() != 1 {
-        bail!("--pcap takes one experiment, and {} were chosen", chosen.len());
+    if (args.pcap.is_some() || args.svg.is_some()) && chosen.len() != 1 {
+        bail!("--pcap and --svg take one experiment, and {} were chosen", chosen.len());
     }
     let options = text_options(args);
     let alone = chosen.len() == 1;
@@ -183,8 +187,14 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
     if let Some(path) = &args.json {
         files::write_json(&reports, strict(), path).with_context(|| format!("write {}", path.display()))?;
     }
-    if let (Some(path), Some(run)) = (&args.pcap, reports.first().and_then(|report| report.run.as_ref())) {
-        files::write_pcap(&run.record, path).with_context(|| format!("write {}", path.display()))?;
+    if let Some(run) = reports.first().and_then(|report| report.run.as_ref()) {
+        let failed = |path: &Path| format!("write {}", path.display());
+        if let Some(path) = &args.pcap {
+            files::write_pcap(&run.record, path).with_context(|| failed(path))?;
+        }
+        if let Some(path) = &args.svg {
+            fs::write(path, ladder::svg(&run.record)).with_context(|| failed(path))?;
+        }
     }
     Ok(reports.iter().all(|report| match &report.status {
         Status::Fail(_) => false,

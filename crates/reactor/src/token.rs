@@ -40,16 +40,13 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The end of the list of free slots.
-const NONE: u32 = u32::MAX;
-
 /// Below this many slots the table does not care to shrink.
 const SMALL: usize = 64;
 
 #[derive(Debug)]
 enum Entry<T> {
-    /// No channel; the next free slot.
-    Free(u32),
+    /// No channel.
+    Free,
     /// The channel is out of the table: its callback runs, or it is being built.
     Out,
     /// The channel.
@@ -62,31 +59,29 @@ struct Slot<T> {
     entry: Entry<T>,
 }
 
-/// Channels by token: every operation takes the same time however many there are, apart from the rare one that makes
-/// the table larger or smaller.
+/// Channels by token: every operation takes the same time however many there are, apart from the rare one that moves the
+/// table to a larger or smaller place.
 ///
 /// A channel is taken *out* while its callback runs, so that the callback may use everything else in the loop, and put
 /// back afterwards. A token of an absent, removed or taken-out channel finds nothing.
 #[derive(Debug)]
 pub struct Table<T> {
     slots: Vec<Slot<T>>,
-    first_free: u32,
+    /// Free slots. Some may be in use again, or given up: who takes one looks.
+    free: Vec<u32>,
     /// Slots in use.
     used: usize,
     /// For the table, not for each slot: so slots can be given up without forgetting how often they were used.
     next_generation: u32,
-    /// Shrink when fewer slots than this are in use.
-    shrink_below: usize,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
             slots: Vec::new(),
-            first_free: NONE,
+            free: Vec::new(),
             used: 0,
             next_generation: 0,
-            shrink_below: 0,
         }
     }
 }
@@ -101,26 +96,22 @@ impl<T> Table<T> {
             entry: Entry::Out,
         };
         self.used += 1;
-        let slot = match self.slots.get_mut(self.first_free as usize) {
-            Some(free) => {
-                let slot = self.first_free;
-                if let Entry::Free(next) = mem::replace(free, new).entry {
-                    self.first_free = next;
-                }
-                slot
+        while let Some(slot) = self.free.pop() {
+            if let Some(free) = self.slots.get_mut(slot as usize)
+                && matches!(free.entry, Entry::Free)
+            {
+                *free = new;
+                return Token { slot, generation };
             }
-            None => {
-                self.slots.push(new);
-                (self.slots.len() - 1) as u32
-            }
-        };
-        self.shrink_below = self.shrink_below.max(self.used / 4);
+        }
+        let slot = self.slots.len() as u32;
+        self.slots.push(new);
         Token { slot, generation }
     }
 
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
-        let current = slot.generation == token.generation && !matches!(slot.entry, Entry::Free(_));
+        let current = slot.generation == token.generation && !matches!(slot.entry, Entry::Free);
         current.then_some(slot)
     }
 
@@ -160,12 +151,11 @@ impl<T> Table<T> {
 
     /// Ends the token. Returns the channel if it was in.
     pub fn remove(&mut self, token: Token) -> Option<T> {
-        let first_free = self.first_free;
         let slot = self.slot(token)?;
-        let entry = mem::replace(&mut slot.entry, Entry::Free(first_free));
-        self.first_free = token.slot;
+        let entry = mem::replace(&mut slot.entry, Entry::Free);
         self.used -= 1;
-        if self.used < self.shrink_below {
+        self.free.push(token.slot);
+        if token.slot() == self.slots.len() - 1 {
             self.shrink();
         }
         match entry {
@@ -174,22 +164,16 @@ impl<T> Table<T> {
         }
     }
 
-    /// Gives up the free slots at the end. It happens when the number in use has fallen to a quarter, and not again
-    /// before it has halved: its time is spread over the removals in between.
+    /// Gives up the free slots at the end, and the memory when three quarters of it are not needed.
     fn shrink(&mut self) {
-        self.shrink_below = self.used / 2;
-        if self.slots.len() <= SMALL {
-            return;
-        }
-        while matches!(self.slots.last(), Some(slot) if matches!(slot.entry, Entry::Free(_))) {
+        while matches!(self.slots.last(), Some(slot) if matches!(slot.entry, Entry::Free)) {
             self.slots.pop();
         }
-        self.slots.shrink_to(SMALL.max(self.slots.len()));
-        self.first_free = NONE;
-        for (index, slot) in self.slots.iter_mut().enumerate().rev() {
-            if let Entry::Free(next) = &mut slot.entry {
-                *next = mem::replace(&mut self.first_free, index as u32);
-            }
+        let length = self.slots.len().max(SMALL / 2);
+        if self.slots.capacity() > 4 * length {
+            self.slots.shrink_to(2 * length);
+            self.free.retain(|slot| (*slot as usize) < self.slots.len());
+            self.free.shrink_to(2 * length);
         }
     }
 
@@ -200,7 +184,7 @@ impl<T> Table<T> {
                 slot: slot as u32,
                 generation: content.generation,
             };
-            (!matches!(content.entry, Entry::Free(_))).then_some(token)
+            (!matches!(content.entry, Entry::Free)).then_some(token)
         });
         tokens.flatten().collect()
     }

@@ -96,11 +96,11 @@ fn two_clients(lab: &Lab) -> Outcome {
         clients[lab.vary(number, 0)].says(&format!("Hi, {line}"))?;
     }
     let [first, second] = &clients;
-    lab.central("the first has the answers to its own lines", first.output().says_exactly("Hi,", &["Hi, g1", "Hi, g3"]));
+    lab.central("the first client has the answers to its own lines", first.output().says_exactly("Hi,", &["Hi, g1", "Hi, g3"]));
     lab.central("so has the second", second.output().says_exactly("Hi,", &["Hi, g2", "Hi, g4"]));
     let heard = ["g1", "g2", "g3", "g4"].map(|line| format!("received 2 bytes: {line}"));
     let heard: Vec<&str> = heard.iter().map(String::as_str).collect();
-    lab.claim("the server had them through one socket, in turn", server.output().says_exactly("received", &heard));
+    lab.claim("the server has had the four lines in turn", server.output().says_exactly("received", &heard));
     let sockets = host.udp_sockets()?.into_iter().filter(|socket| socket.local.port() == PORT).count();
     lab.claim("it has one socket, however many clients", equal(sockets, 1));
     lab.done()
@@ -170,7 +170,7 @@ fn timeout(lab: &Lab) -> Outcome {
     lab.central("the client is not blocked for good", client.output().says("Hi, g2"));
     lab.central("it gets EAGAIN", client.errors().says("(os error 11)"));
     // The two lines are read by two threads; what they differ by in that is far less than the margin.
-    lab.claim("not before its time", within(waited, Duration::from_millis(150)..));
+    lab.claim("and not before the time is up", within(waited, Duration::from_millis(150)..));
     lab.claim("the kernel had reported the missing server all the same", lab.packets().icmp(3, 3).some());
     lab.done()
 }
@@ -206,6 +206,7 @@ fn truncated(lab: &Lab) -> Outcome {
     let client = host.start("chap-6 udpclient 127.0.0.1")?;
     for line in ["0123456789", "abc"] {
         client.types(line)?;
+        server.says("received ")?;
         client.says("Hi, ")?;
     }
     let received = server.output();

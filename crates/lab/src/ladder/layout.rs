@@ -1,5 +1,6 @@
 //! Where everything stands, in columns of characters: the terminal and the SVG share it.
 
+use super::lanes::Lane;
 use super::rows::{Between, Ladder, Row, Tone, text_at_left};
 use super::words::{width, wrap};
 
@@ -193,6 +194,12 @@ fn parts(ladder: &Ladder, left: bool, shortness: usize) -> Vec<Part> {
     }
     for part in &mut parts[1..lanes] {
         part.needs(6, 8);
+    }
+    if left {
+        // Here no text stands between the lanes: the boxes with their names need the room by themselves.
+        let name = |lane: &Lane| width(&lane.tenants[0].name) + 3;
+        let longest = ladder.lanes[..2].iter().map(name).max().unwrap_or(0);
+        parts[1].needs(6, longest);
     }
     for row in &ladder.rows {
         for (lane, cell) in row.cells.iter().enumerate() {
