@@ -5,8 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal};
-use nix::sys::socket::{setsockopt, sockopt};
+use drive::{Ending, Program, Signal, reset};
 
 fn chap_4(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-4"));
@@ -47,14 +46,6 @@ fn await_queue(port: &str, state: &str, queued: u32) {
         );
         std::thread::yield_now();
     }
-}
-
-fn reset(stream: TcpStream) {
-    let linger = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    setsockopt(&stream, sockopt::Linger, &linger).unwrap();
 }
 
 #[test]
@@ -252,8 +243,8 @@ fn a_reset_is_the_clients_affair() {
     let waiting = connect();
     let address = waiting.local_addr().unwrap();
     await_queue(&port, "0A", 1);
-    reset(waiting);
-    reset(first);
+    reset(waiting).unwrap();
+    reset(first).unwrap();
     server.says("client reset the connection").unwrap();
     server.says(&format!("accepted {address}")).unwrap();
     server.says("client reset the connection").unwrap();

@@ -29,6 +29,9 @@ pub struct Args {
     /// Call read once for each block, where readn would go on until the block is full
     #[arg(long)]
     read_once: bool,
+    /// Report only every so many blocks, for a shorter story
+    #[arg(long, value_name = "BLOCKS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
     /// Look out for an urgent byte between blocks, with poll or with select
     #[arg(long, value_name = "CALL", num_args = 0..=1, default_missing_value = "poll")]
     urgent: Option<Watch>,
@@ -82,7 +85,10 @@ fn read_data(connection: &OwnedFd, args: &Args) -> anyhow::Result<()> {
     let mut block = [0; BLOCK];
     let (mut full, mut short, mut bytes) = (0_usize, 0_usize, 0_usize);
     let ending = loop {
-        say!("block in read")?;
+        let reported = (full + short + 1).is_multiple_of(args.every as usize);
+        if reported {
+            say!("block in read")?;
+        }
         if let Some(watch) = args.urgent {
             urgent::await_block(connection, watch)?;
         }
@@ -94,7 +100,9 @@ fn read_data(connection: &OwnedFd, args: &Args) -> anyhow::Result<()> {
         let count = match outcome.call("read")? {
             Block::Full => {
                 full += 1;
-                say!("1K read for {}", full + short)?;
+                if reported {
+                    say!("1K read for {}", full + short)?;
+                }
                 BLOCK
             }
             Block::Short(count) => {

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal};
-use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use drive::{Ending, Program, Signal, reset};
+use nix::sys::socket::{MsgFlags, send};
 
 fn chap_5(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-5"));
@@ -62,14 +62,6 @@ fn interrupt(program: &Program) {
     await_fact("the signal is taken", || pending() == 0);
 }
 
-fn reset(stream: TcpStream) {
-    let linger = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    setsockopt(&stream, sockopt::Linger, &linger).unwrap();
-}
-
 #[test]
 fn blocks_of_one_kilobyte_and_a_short_last_one() {
     for host in ["127.0.0.1", "::1"] {
@@ -104,6 +96,32 @@ fn blocks_of_one_kilobyte_and_a_short_last_one() {
         assert_eq!(server.out().text(), heard);
         assert_eq!(server.err().text(), "");
     }
+}
+
+/// With `--every` most full blocks go unreported, but not those that are not full.
+#[test]
+fn every_third_block() {
+    let (server, address) = tcpserver(&["--pause", "0", "--every", "3"]);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&[b'a'; 7 * 1024 + 5]).unwrap();
+    drop(stream);
+    server.says("client closed after").unwrap();
+    let said: Vec<_> = server
+        .out()
+        .lines()
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
+    let expected = [
+        "block in read",
+        "1K read for 3",
+        "block in read",
+        "1K read for 6",
+        "5 bytes read for 8",
+        "block in read",
+        "client closed after 7173 bytes: full blocks 7, short blocks 1",
+    ];
+    assert_eq!(said[1..], expected);
 }
 
 /// The course's first experiment: one send takes everything, and returns when the reader has taken most of it.
@@ -220,7 +238,7 @@ fn e3_a_reset_is_not_an_end() {
     stream.write_all(&[b'a'; 1324]).unwrap();
     server.says("1K read for 1").unwrap();
     await_hungry(&server, &stream);
-    reset(stream);
+    reset(stream).unwrap();
     server
         .says("client reset the connection after 1324 bytes: full blocks 1, short blocks 0")
         .unwrap();

@@ -30,8 +30,8 @@ impl Name {
     }
 
     // ANCHOR: address
-    /// The name as a socket address. A name that does not fit is an error: what is left of it when it is cut would be
-    /// the name of another file.
+    /// The name as a socket address. A name that does not fit is an error: what is left of it
+    /// when it is cut would be the name of another file.
     pub fn address(&self) -> Result<UnixAddr, CallError> {
         let bytes = self.0.as_bytes();
         let (name, abstract_name) = match bytes.strip_prefix(b"@") {
@@ -39,7 +39,8 @@ impl Name {
             None => (bytes, false),
         };
         if name.is_empty() {
-            // To the kernel an empty path is an abstract name of no bytes, or a wish for any name that is free.
+            // To the kernel an empty path is an abstract name of no bytes, or a wish for any
+            // name that is free.
             return Err(Errno::EINVAL).call("a local socket without a name");
         }
         if name.len() > LONGEST {

@@ -20,7 +20,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 // ANCHOR: greet
 fn greet(connection: &OwnedFd) -> anyhow::Result<String> {
-    // As they were when the client called connect(2): it may have changed its user since, or handed the socket on.
+    // As they were when the client called connect(2): it may have changed its user since, or
+    // handed the socket on.
     let client = getsockopt(connection, sockopt::PeerCredentials).call("getsockopt SO_PEERCRED")?;
     let (process, user, group) = (client.pid(), client.uid(), client.gid());
     say!("client: process {process}, user {user}, group {group}")?;

@@ -20,7 +20,8 @@ type Identity = (u64, u64);
 
 impl SocketFile {
     // ANCHOR: bind
-    /// Binds a socket to its name. With `replace`, a socket file that nobody listens on any more is removed first.
+    /// Binds a socket to its name. With `replace`, a socket file that nobody listens on any
+    /// more is removed first.
     pub fn bind(socket: &OwnedFd, name: &Name, replace: bool) -> Result<Self, CallError> {
         let address = name.address()?;
         let mut outcome = bind(socket.as_raw_fd(), &address);
@@ -42,14 +43,15 @@ impl SocketFile {
 }
 
 // ANCHOR: stale
-/// Whether this is a socket file whose server is gone. Anything else is somebody's: a file, a directory, a link, a socket
-/// that is in use.
+/// Whether this is a socket file whose server is gone. Anything else is somebody's: a file, a
+/// directory, a link, a socket that is in use.
 fn is_stale(path: &Path, name: &Name) -> Result<bool, CallError> {
     // Of the name itself, not of what a symbolic link leads to.
     if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         return Ok(false);
     }
-    // A datagram socket asks without disturbing anybody: a stream server sees no connection, its kernel says EPROTOTYPE.
+    // A datagram socket asks without disturbing anybody: a stream server sees no connection,
+    // its kernel says EPROTOTYPE.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let probe = socket(AddressFamily::Unix, SockType::Datagram, flags, None).call("socket")?;
     Ok(connect(probe.as_raw_fd(), &name.address()?) == Err(Errno::ECONNREFUSED))

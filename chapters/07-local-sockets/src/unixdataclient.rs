@@ -65,8 +65,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn open(args: &Args) -> Result<(OwnedFd, Option<SocketFile>), CallError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None).call("socket")?;
-    // Connected, a datagram socket sends without an address; and nobody but the server can send to it: EPERM, unix(7).
-    // Before the bind, so that there is no moment in which strangers could.
+    // Connected, a datagram socket sends without an address; and nobody but the server can
+    // send to it: EPERM, unix(7). Before the bind, so that there is no moment in which
+    // strangers could.
     connect(socket.as_raw_fd(), &args.server.address()?)
         .call(format_args!("connect {}", args.server))?;
     if args.unbound {

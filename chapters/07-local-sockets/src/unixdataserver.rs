@@ -47,8 +47,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         let answer = [b"Hi, ", &message[..]].concat();
         say!("now sending {}", printable(&answer))?;
-        // A local datagram is not dropped where the receiver's queue is full: the sender waits. One client that does not
-        // read must not make this server wait, so the socket is non-blocking, and that client loses the answer (EAGAIN).
+        // A local datagram is not dropped where the receiver's queue is full: the sender
+        // waits. One client that does not read must not make this server wait, so the socket
+        // is non-blocking, and that client loses the answer (EAGAIN).
         let sent = loop {
             match sendto(socket.as_raw_fd(), &answer, &client, MsgFlags::empty()) {
                 Err(Errno::EINTR) => {}
@@ -71,7 +72,8 @@ type Datagram = (Vec<u8>, Option<UnixAddr>);
 /// The next datagram, whole; `None` when there is none now.
 pub fn receive(socket: &OwnedFd) -> Result<Option<Datagram>, CallError> {
     let raw = socket.as_raw_fd();
-    // How long is it? MSG_TRUNC makes the result the length that was sent, MSG_PEEK leaves the datagram where it is.
+    // How long is it? MSG_TRUNC makes the result the length that was sent, MSG_PEEK leaves
+    // the datagram where it is.
     let ask = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
     loop {
         let datagram = recv(raw, &mut [], ask).and_then(|length| {

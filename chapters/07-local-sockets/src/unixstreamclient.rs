@@ -57,8 +57,9 @@ pub fn connected(server: &Name) -> Result<OwnedFd, CallError> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let connection = socket(AddressFamily::Unix, SockType::Stream, flags, None).call("socket")?;
     let address = server.address()?;
-    // No packets and no handshake: the kernel finds the listening socket behind the file, and puts a connected one into its
-    // queue. If the queue is full, connect waits; a signal that interrupts it there has changed nothing.
+    // No packets and no handshake: the kernel finds the listening socket behind the file, and
+    // puts a connected one into its queue. If the queue is full, connect waits; a signal that
+    // interrupts it there has changed nothing.
     let outcome = loop {
         match connect(connection.as_raw_fd(), &address) {
             Err(Errno::EINTR) => {}

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal};
+use drive::{Ending, Program, Signal, reset};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
@@ -103,15 +103,6 @@ fn receive_from(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     }
 }
 
-/// Ends a connection with RST: SO_LINGER of no time, chapter 10.
-fn reset(stream: TcpStream) {
-    let linger = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    setsockopt(&stream, sockopt::Linger, &linger).unwrap();
-}
-
 /// A message in two segments, two messages in one, and the exact bytes of the answers.
 #[test]
 fn e3_a_ping_in_pieces_and_two_at_once() {
@@ -170,7 +161,7 @@ fn e3_a_bad_client_is_no_end_of_the_server() {
     let own = stream.local_addr().unwrap();
     stream.write_all(&message(PING)).unwrap();
     assert_eq!(receive(&mut stream), message(PONG));
-    reset(stream);
+    reset(stream).unwrap();
     let complaint = "read: Connection reset by peer (os error 104)";
     server
         .complains(&format!("client {own}: {complaint}"))
@@ -304,7 +295,7 @@ fn how_a_connection_ends_is_told_apart() {
     }
     let (listener, address) = listener("127.0.0.1");
     let client = pingclient(address, &["--idle", "20"]);
-    reset(accept(&listener));
+    reset(accept(&listener)).unwrap();
     client
         .complains("Error: read: Connection reset by peer (os error 104)")
         .unwrap();
@@ -504,7 +495,7 @@ fn values_of_its_own_and_a_reset() {
         client
             .says(&format!("a dead peer is found out after {found}"))
             .unwrap();
-        reset(stream);
+        reset(stream).unwrap();
         client.says("read returned after ").unwrap();
         client
             .complains("Error: read: Connection reset by peer (os error 104)")

@@ -5,8 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal};
-use nix::sys::socket::{setsockopt, sockopt};
+use drive::{Ending, Program, Signal, reset};
 
 fn chap_16(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-16"));
@@ -48,15 +47,6 @@ fn send_and_end(address: SocketAddr, bytes: &[u8]) {
     stream.write_all(bytes).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
-}
-
-/// Ends a connection with RST: SO_LINGER of no time, chapter 10.
-fn reset(stream: TcpStream) {
-    let linger = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    setsockopt(&stream, sockopt::Linger, &linger).unwrap();
 }
 
 /// What the client puts on the wire for this input.
@@ -212,7 +202,7 @@ fn a_bad_client_ends_only_its_own_connection() {
     let mut stream = connect(address);
     stream.write_all(&[GOOD, &GOOD[..10]].concat()).unwrap();
     server.says(r"received 5 bytes: good\n").unwrap(); // accepted: a connection reset before that is passed over
-    reset(stream);
+    reset(stream).unwrap();
     server
         .complains("read: Connection reset by peer (os error 104)")
         .unwrap();
@@ -331,7 +321,7 @@ fn e3_long_lines_and_binary_ones() {
     let mut stream = connect(address);
     stream.write_all(b"one\ntwo").unwrap();
     server.says("received 3 bytes: one").unwrap();
-    reset(stream);
+    reset(stream).unwrap();
     server
         .complains("read: Connection reset by peer (os error 104)")
         .unwrap();

@@ -17,8 +17,10 @@
 //! ```
 
 mod program;
+mod reset;
 mod stream;
 
 pub use nix::sys::signal::Signal;
 pub use program::{DriveError, End, Ending, Keeper, Program};
+pub use reset::reset;
 pub use stream::{Line, Matched, Stream};

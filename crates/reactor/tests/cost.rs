@@ -278,7 +278,7 @@ fn keeping_a_part_of_a_message_does_not_allocate() {
 
 /// A thousand tasks queued while the loop is busy wake it once.
 #[test]
-fn a_batch_of_tasks_is_one_wake_up() {
+fn e1_15_a_batch_of_tasks_is_one_wake_up() {
     let mut event_loop = EventLoop::<Echo>::new(
         "main",
         DispatcherKind::default().open().unwrap(),

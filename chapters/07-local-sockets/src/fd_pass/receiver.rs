@@ -55,7 +55,8 @@ fn receive_descriptor(connection: &OwnedFd) -> anyhow::Result<OwnedFd> {
     let mut descriptors = Vec::new();
     for control in message.cmsgs().call("recvmsg")? {
         if let ControlMessageOwned::ScmRights(numbers) = control {
-            // All of them, wanted or not: a sender may send more than one, and what is not owned stays open for ever.
+            // All of them, wanted or not: a sender may send more than one, and what is not
+            // owned stays open for ever.
             // SAFETY: the kernel has just made these descriptors for us; nobody else has them.
             let owned = |raw| unsafe { OwnedFd::from_raw_fd(raw) };
             descriptors.extend(numbers.into_iter().map(owned));

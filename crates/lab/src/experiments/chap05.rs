@@ -116,7 +116,7 @@ fn blocking_send(lab: &Lab) -> Outcome {
     // A queue that is not full takes a whole segment: at each end the last one may go beyond the limit.
     const OVERSHOOT: u64 = 2 * 65_536;
     let host = lab.host()?;
-    let server = host.start("chap-5 tcpserver --pause 0.00001 --rcvbuf 200000")?;
+    let server = host.start("chap-5 tcpserver --pause 0.00001 --rcvbuf 200000 --every 1000")?;
     server.listens()?;
     server.halt()?;
     let client = host.start("chap-5 tcpclient 127.0.0.1 --sndbuf 200000")?;
@@ -166,7 +166,7 @@ fn slow_reader(lab: &Lab) -> Outcome {
     // Of this size from the beginning: left alone, the kernel would let the buffer grow.
     let size = lab.vary(4 << 20, 32 << 10);
     host.sets("net.ipv4.tcp_wmem", format!("4096 {size} {size}"))?;
-    let server = host.start("chap-5 tcpserver --pause 0.01 --rcvbuf 65536")?;
+    let server = host.start("chap-5 tcpserver --pause 0.01 --rcvbuf 65536 --every 10")?;
     server.listens()?;
     let client = host.start("chap-5 tcpclient 127.0.0.1 --bytes 1024000")?;
     if lab.is_control() {
@@ -246,21 +246,22 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     // Without a request the buffer has this size and keeps it.
     host.sets("net.ipv4.tcp_wmem", "4096 60000 60000")?;
-    let server = host.start("chap-5 tcpserver --pause 0.0004 --rcvbuf 70000")?;
+    let server = host.start("chap-5 tcpserver --pause 0.0004 --rcvbuf 70000 --every 100")?;
     server.listens()?;
     let (mut sizes, mut queues) = (Vec::new(), Vec::new());
     for asked in ASKED {
         let option = lab.vary(format!(" --sndbuf {asked}"), String::new());
         let start = lab.now();
         let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 --bytes 600000{option}"))?;
-        let first = server.says("1K read for 1")?.line.at;
+        let first = server.says("1K read for 100")?.line.at;
         let sent = client.says("send into buffer")?.line.at;
         let last = server.says("client closed after")?.line.at;
         let samples = host.samples(|tuple| tuple.remote.port() == PORT);
         let longest = samples.iter().filter(|sample| sample.at > start).max_by_key(|sample| sample.socket.send_queue);
         sizes.push(longest.and_then(|sample| sample.socket.memory).map_or(0, |memory| memory.send_buffer));
         queues.push(longest.map_or(0, |sample| sample.socket.send_queue));
-        let rate = 0.6 / last.duration_since(first).as_secs_f64();
+        // Megabytes after the first hundred blocks.
+        let rate = 0.4976 / last.duration_since(first).as_secs_f64();
         let wait = last.saturating_duration_since(sent).as_millis();
         let name = lab.vary(format!("asked for {asked} bytes"), "no request".into());
         lab.figure(&name, format!("{rate:.1} MB/s; the last byte is read {wait} ms after send has taken it"));

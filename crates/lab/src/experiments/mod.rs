@@ -6,6 +6,7 @@ mod chap04;
 mod chap05;
 mod chap06;
 mod chap07;
+mod chap10;
 mod chap11;
 mod chap12;
 mod chap16;
@@ -15,6 +16,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap05::EXPERIMENTS,
     chap06::EXPERIMENTS,
     chap07::EXPERIMENTS,
+    chap10::EXPERIMENTS,
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
     chap16::EXPERIMENTS,

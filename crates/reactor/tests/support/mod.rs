@@ -1,6 +1,8 @@
 //! A server in a thread of its own, and clients for it. Every wait has a deadline.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod child;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
