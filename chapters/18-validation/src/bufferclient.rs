@@ -32,10 +32,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => converse(&connection)?,
         Some(hostile) => match hostile.send(&connection)? {
             Then::Leave => return Ok(()),
-            Then::Stay => listen(&connection)?,
+            Then::Stay => hear_all(&connection)?,
             Then::End => {
                 end(&connection)?;
-                listen(&connection)?
+                hear_all(&connection)?
             }
         },
     };
@@ -88,7 +88,7 @@ fn converse(connection: &OwnedFd) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Prints answers until the server has ended. Returns them.
-fn listen(connection: &OwnedFd) -> anyhow::Result<Vec<u8>> {
+fn hear_all(connection: &OwnedFd) -> anyhow::Result<Vec<u8>> {
     let mut answers = Vec::new();
     while hear(connection, &mut answers)? {}
     Ok(answers)

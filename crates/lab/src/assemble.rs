@@ -11,6 +11,7 @@ use crate::observe::{Log, Tuple};
 use crate::packet::{ACK, Kind, Packet, SYN};
 use crate::packets::{Packets, Passed};
 use crate::record::{Column, Event, What};
+use crate::tracer::SystemCall;
 
 /// One end of a conversation: the host, its address and the other's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -203,7 +204,8 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
         if let Some(end) = end {
             events.push(Event { at: at(end.at), what: What::Ended(inner.column, end.ending.to_string()) });
         }
-        for call in inner.calls.iter().flat_map(|calls| calls.all()).filter(|call| call.interesting()) {
+        let drawn = |call: &SystemCall| call.interesting() && inner.drawn.is_none_or(|names| names.contains(&&*call.name));
+        for call in inner.calls.iter().flat_map(|calls| calls.all()).filter(drawn) {
             let at = call.ended_at.unwrap_or(call.at);
             events.push(Event { at: shared.clock.at(at), what: What::Called(inner.column, call.to_string()) });
         }

@@ -192,7 +192,7 @@ impl Host {
     /// A program that is to be started with more than words: see [`Launch`].
     pub fn program(&self, command: &str) -> Launch<'_> {
         let words = command.split_whitespace().map(String::from).collect();
-        Launch { host: self, words, name: None, traced: self.inner.shared.trace_all, prepare: None }
+        Launch { host: self, words, name: None, traced: self.inner.shared.trace_all, drawn: None, prepare: None }
     }
 
     /// Does something in the host's network: what a program of the lesson would not do.
@@ -371,6 +371,7 @@ pub struct Launch<'a> {
     words: Vec<String>,
     name: Option<String>,
     traced: bool,
+    drawn: Option<&'static [&'static str]>,
     prepare: Option<Prepare>,
 }
 
@@ -393,6 +394,12 @@ impl Launch<'_> {
     pub fn traced(mut self) -> Self {
         self.traced = true;
         self
+    }
+
+    /// Its system calls are watched, and of those only the ones with these names are drawn in the ladder.
+    pub fn traced_drawing(mut self, names: &'static [&'static str]) -> Self {
+        self.drawn = Some(names);
+        self.traced()
     }
 
     /// Something that the new process does before it becomes the program: giving up a right, setting a limit. It runs
@@ -432,7 +439,9 @@ impl Launch<'_> {
         };
         lock(&self.host.inner.running).push((program.pid().as_raw(), column));
         let host = self.host.clone();
-        let process = Process { inner: Arc::new(Inner { program, host, column, calls, shared: Arc::clone(shared) }) };
+        // Who asks to see the system calls of every program asks to see all of them.
+        let drawn = self.drawn.filter(|_| !shared.trace_all);
+        let process = Process { inner: Arc::new(Inner { program, host, column, calls, drawn, shared: Arc::clone(shared) }) };
         shared.started(&process);
         Ok(process)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) host: Host,
     pub(crate) column: usize,
     pub(crate) calls: Option<Arc<Calls>>,
+    /// The names of the system calls that the ladder shows; `None`: those that a reader wants to see.
+    pub(crate) drawn: Option<&'static [&'static str]>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -93,7 +95,8 @@ impl Process {
         self.signal(Signal::SIGCONT);
     }
 
-    /// Every one of its threads is stopped, or it has ended: proc_pid_stat(5).
+    /// Every one of its threads is stopped, or it has ended: proc_pid_stat(5). A traced one may only be at the border of
+    /// a system call, but it will not go beyond it.
     fn stands_still(&self) -> bool {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
         let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());

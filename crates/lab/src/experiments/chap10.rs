@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use nix::errno::Errno;
+
 use crate::net::sock_diag::{Socket, Timer};
 use crate::packet::Tcp;
 use crate::prelude::*;
@@ -109,6 +111,15 @@ fn ends(client: &Process) -> Result<(), LabError> {
     Ok(())
 }
 
+/// A connection from its beginning to its end, at both ends.
+fn connection(lab: &Lab, client: &Host, server: &Process, options: &str) -> Result<(Process, SocketAddr), LabError> {
+    let (process, from) = connected(client, server.host(), options)?;
+    server.says("accepted")?;
+    ends(&process)?;
+    lab.until("both have closed", || all_closed(client).and(all_closed(server.host())))?;
+    Ok((process, from))
+}
+
 /// A client that needs no input, at its end.
 fn client_on(host: &Host, options: &str) -> Result<Process, LabError> {
     let client = host.start(&format!("chap-10 client {options}"))?;
@@ -120,6 +131,11 @@ fn client_on(host: &Host, options: &str) -> Result<Process, LabError> {
 fn exited(program: &Process, code: i32) -> Check {
     let running = || Check::new(false, "it still runs");
     program.ended().map_or_else(running, |end| end.exited_with(code))
+}
+
+/// A client's connect failed because no port was left.
+fn not_available(client: &Process) -> Check {
+    client.errors().says("Cannot assign requested address (os error 99)").and(exited(client, 1))
 }
 
 /// Every connection has come to its end on this host: what is left listens or is in TIME-WAIT.
@@ -150,17 +166,9 @@ fn left(host: &Host) -> Option<Duration> {
 
 fn who_waits(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    server_on(&host)?;
-    let run = |ending: &str| -> Result<(Process, SocketAddr), LabError> {
-        let (client, from) = connected(&host, &host, ending)?;
-        ends(&client)?;
-        lab.until("one of the ends is in TIME-WAIT, the other gone", || {
-            host.has(TcpState::TimeWait, |s| s.local == from || s.remote == from).and(all_closed(&host))
-        })?;
-        Ok((client, from))
-    };
-    let (client, first) = run(lab.vary("--close-first", "--close-second"))?;
-    let (_, second) = run("--close-second")?;
+    let server = server_on(&host)?;
+    let (client, first) = connection(lab, &host, &server, lab.vary("--close-first", "--close-second"))?;
+    let (_, second) = connection(lab, &host, &server, "--close-second")?;
 
     let client_waits = |client: SocketAddr| host.has(TcpState::TimeWait, |s| s.local == client);
     let server_waits = |client: SocketAddr| host.has(TcpState::TimeWait, |s| s.remote == client);
@@ -269,41 +277,60 @@ fn old_duplicate(lab: &Lab) -> Outcome {
     };
 
     lab.notes("both hosts use timestamps");
-    let (old, _kept) = reopened(lab, &client, &program, "10.0.0.1:40001")?;
+    let (old, last) = reopened(lab, &client, &program, "10.0.0.1:40001")?;
     let paws = server.counter("TcpExt", "PAWSEstab")?;
-    lab.notes("the segment of the old connection arrives, with numbers that fit the new one");
+    lab.notes("the old segment arrives, with numbers that fit the new connection");
     let (_, by_timestamp) = arrives(&altered(&old, next()?)?)?;
     let paws = server.counter("TcpExt", "PAWSEstab")? - paws;
     lab.claim("with timestamps it is dropped: the server reads the old data once", equal(by_timestamp, 1));
     lab.claim("the counter of segments that are too old by their timestamp says so", equal(paws, 1));
+    ends(&last)?;
 
-    Ok(())
+    client.sets("net.ipv4.tcp_timestamps", lab.vary(0, 1))?;
+    lab.notes("the client's host does without");
+    let (old, _last) = reopened(lab, &client, &program, "10.0.0.1:40002")?;
+    let (sequence, acknowledgement) = next()?;
+    let before = read();
+    let refused = |(answer, count): (Option<Tcp>, usize)| {
+        equal((answer.map(|answer| answer.acknowledgement), count), (Some(sequence), before))
+    };
+    lab.notes("the old segment arrives, as it was");
+    let as_it_was = arrives(&old)?;
+    lab.notes("again, with a sequence number that fits");
+    let number = old.tcp().map_or(0, |tcp| tcp.acknowledgement);
+    let half = arrives(&altered(&old, (sequence, number))?)?;
+    lab.notes("again, and it also acknowledges what fits");
+    let (answer, count) = arrives(&altered(&old, (sequence, acknowledgement))?)?;
+    lab.claim("without timestamps and as it was, it is outside the window: not acknowledged, not read", refused(as_it_was));
+    lab.claim("with a sequence number inside, its ACK gives it away: not acknowledged, not read", refused(half));
+    let end = sequence.wrapping_add(OLD.len() as u32);
+    let acknowledged = answer.map(|answer| answer.acknowledgement);
+    lab.central("with both numbers inside, it is acknowledged", equal(acknowledged, Some(end)));
+    lab.central("the server reads what nobody has sent on this connection", equal(count, before + 1));
+    lab.done()
 }
 
 fn ports_run_out(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    host.sets("net.ipv4.ip_local_port_range", "40000 40003")?;
+    host.sets("net.ipv4.ip_local_port_range", "40000 40001")?;
     host.sets("net.ipv4.tcp_tw_reuse", 0)?; // 2, the default, is for connections on the loopback interface
-    server_on(&host)?;
+    let server = server_on(&host)?;
     let ending = lab.vary("--close-first", "--close-second");
-    let client = client_on(&host, &format!("127.0.0.1 --count 5 {ending}"))?;
-    lab.until("all are closed", || all_closed(&host))?;
-    let in_range = |address: &SocketAddr| (40000..=40003).contains(&address.port());
+    for _ in 0..2 {
+        connection(lab, &host, &server, ending)?;
+    }
+    let third = client_on(&host, "127.0.0.1")?;
+    let in_range = |address: &SocketAddr| [40000, 40001].contains(&address.port());
     let taken = waiting(&host).iter().filter(|local| in_range(local)).count();
-    lab.central("four ports of four are in TIME-WAIT", equal(taken, 4));
-    lab.central(
-        "the fifth connect fails with EADDRNOTAVAIL",
-        client.errors().says("Cannot assign requested address (os error 99)").and(exited(&client, 1)),
-    );
-    lab.central("it sends nothing", lab.packets().from(&client).with(SYN).exactly(4));
+    lab.central("both ports are in TIME-WAIT", equal(taken, 2));
+    lab.central("the third connect fails with EADDRNOTAVAIL", not_available(&third));
+    lab.central("it sends nothing", lab.packets().from(&host).with(SYN).without(ACK).exactly(2));
 
     let other = host.start("chap-10 server --port 43212")?;
     other.listens()?;
-    let client = client_on(&host, "127.0.0.1 --port 43212")?;
-    let syns = lab.packets().from(&client).with(SYN);
-    lab.claim("a connection to another port still succeeds", exited(&client, 0));
-    let source = syns.first().map(|syn| syn.source);
-    lab.claim("with one of the same four ports of our own", syns.check(source.as_ref().is_some_and(in_range)));
+    let (fourth, from) = connection(lab, &host, &other, "--port 43212")?;
+    lab.claim("a connection to another port of the same server succeeds", exited(&fourth, 0));
+    lab.claim("and its own port is one of the two", Check::new(in_range(&from), from));
     lab.done()
 }
 
@@ -312,30 +339,36 @@ fn tw_reuse(lab: &Lab) -> Outcome {
     client.sets("net.ipv4.ip_local_port_range", "40000 40000")?;
     client.sets("net.ipv4.tcp_timestamps", lab.vary(1, 0))?;
     client.sets("net.ipv4.tcp_tw_reuse", 1)?;
-    server_on(&server)?;
-    let refused = |client: &Process| {
-        client.errors().says("Cannot assign requested address (os error 99)").and(exited(client, 1))
-    };
-    client_on(&client, "10.0.0.2")?;
-    lab.until("the port is in TIME-WAIT", || equal(waiting(&client).len(), 1))?;
+    let program = server_on(&server)?;
+    connection(lab, &client, &program, "")?;
     let early = client_on(&client, "10.0.0.2")?;
     let second = Duration::from_secs(59);
-    let late = left(&client).is_some_and(|left| left < second);
+    let late = left(&client).is_none_or(|left| left < second);
     lab.until("a second is over", || within(left(&client), ..Some(second - Duration::from_millis(20))))?;
     client.sets("net.ipv4.tcp_tw_reuse", 2)?;
+    lab.notes("a second is over; tcp_tw_reuse is 2, the default");
     let by_default = client_on(&client, "10.0.0.2")?;
     client.sets("net.ipv4.tcp_tw_reuse", 1)?;
-    let reused = client_on(&client, "10.0.0.2")?;
+    lab.notes("tcp_tw_reuse is 1");
+    let changed = lab.now();
+    let reused = client.start("chap-10 client 10.0.0.2 --typed")?;
+    if !lab.is_control() {
+        reused.says("connection 1 from ")?;
+        client.look();
+    }
+    ends(&reused)?;
+    lab.until("both have closed", || all_closed(&client).and(all_closed(&server)))?;
 
     if lab.kernel().at_least(6, 14) {
         // Kernels before count whole seconds of the clock: the next one may begin at once.
-        lab.claim("before a second is over, connect fails", refused(&early).or(Check::new(late, "it was late")));
+        lab.claim("before a second is over, connect fails", not_available(&early).or(Check::new(late, "it was late")));
     }
-    lab.claim("with the default, 2, it fails over a wire", refused(&by_default));
+    lab.claim("with the default, 2, it fails over a wire", not_available(&by_default));
     lab.central("with 1 it succeeds after a second", exited(&reused, 0));
-    let syns = lab.packets().from(&reused).with(SYN);
-    let ports: Vec<_> = syns.iter().map(|syn| syn.source.port()).collect();
-    lab.central("from the port that was in TIME-WAIT", equal(ports, [40000]));
+    let syns = lab.packets().from(&client).with(SYN).since(changed);
+    lab.central("its SYN leaves from the port that was in TIME-WAIT", {
+        syns.check(syns.first().is_some_and(|syn| syn.source.port() == 40000))
+    });
     let counted = client.counter("TcpExt", "TWRecycled")?;
     lab.central("the kernel has counted it", equal(counted, 1));
     lab.done()
@@ -344,42 +377,153 @@ fn tw_reuse(lab: &Lab) -> Outcome {
 fn linger_zero(lab: &Lab) -> Outcome {
     const BYTES: usize = 100_000;
     let host = lab.host()?;
-    host.sets("net.ipv4.tcp_rmem", "4096 8192 8192")?;
-    host.sets("net.ipv4.tcp_wmem", "4096 1000000 1000000")?; // all of it fits, and send does not wait
-    let server = host.start("chap-10 server --wait")?;
+    host.sets("net.ipv4.tcp_rmem", "4096 8192 8192")?; // the server's host takes little
+    host.sets("net.ipv4.tcp_wmem", "4096 1000000 1000000")?; // and the client's keeps the rest
+    let server = host.program("chap-10 server --wait").traced().start()?;
     server.listens()?;
-    let client = host.start(&format!("chap-10 client 127.0.0.1 --bytes {BYTES} {}", lab.vary("--linger 0", "")))?;
+    let (client, _) = connected(&host, &host, &format!("--bytes {BYTES} {}", lab.vary("--linger 0", "")))?;
+    client.says(&format!("send bytes: {BYTES}"))?;
     server.says("accepted")?;
-    client.ends()?;
+    ends(&client)?;
     server.types("")?;
-    let ended = server.says("client ")?;
+    server.says("client ")?;
     lab.until("both have closed", || all_closed(&host))?;
 
     let of_client = lab.packets().from(&client);
     lab.central("close sends RST and no FIN", of_client.clone().has(RST).and(of_client.clone().lacks(FIN)));
     lab.central("nobody is in TIME-WAIT", equal(waiting(&host).len(), 0));
-    lab.claim("send had taken all of the data", client.output().says(&format!("send bytes: {BYTES}")));
     let arrived = of_client.carrying_data().bytes();
-    lab.figure("ended", format!("{} {arrived}", ended.rest()));
+    lab.central("most of what send had taken never leaves", within(arrived, 1..BYTES / 2));
+    // The connection is the first thing that it reads from after it has accepted it.
+    let calls = server.calls().all();
+    let reads = calls.iter().skip_while(|call| call.name != "accept4").filter(|call| call.name == "read");
+    let results: Vec<_> = reads.filter(|call| call.arguments[0] != 0).filter_map(|call| call.result).collect();
+    let counts = results.iter().map_while(|result| result.ok()).sum::<i64>();
+    lab.claim("the server's host has what arrived, and the server reads it", equal(counts, arrived as i64));
+    lab.central("its next read fails with ECONNRESET", {
+        let failed = results.last().is_some_and(|result| *result == Err(Errno::ECONNRESET));
+        Check::new(failed, format_args!("{results:?}"))
+    });
     lab.done()
 }
 
 fn linger_blocks(lab: &Lab) -> Outcome {
+    let [client, server] = lab.hosts(["client", "server"])?;
+    let program = server_on(&server)?;
+    let linger = |seconds: u32| lab.vary(format!("--linger {seconds}"), String::new());
+    let ended = |process: &Process| process.ended().map(|end| process.time_of(&end));
+
+    client.sets("net.ipv4.tcp_early_retrans", 0)?; // no probes before the time-out
+    client.sets("net.ipv4.tcp_no_metrics_save", 1)?; // the second connection knows nothing of the first one's delay
+    client.wire().delay(Duration::from_millis(100));
+    lab.notes("a packet takes 100 ms");
+    let (first, one) = connected(&client, &server, &linger(10))?;
+    first.types("data1")?;
+    ends(&first)?;
+    lab.until("both have closed", || all_closed(&server).and(all_closed(&client)))?;
+
+    client.wire().delay(Duration::ZERO);
+    let (second, other) = connected(&client, &server, &linger(1))?;
+    client.wire().cut();
+    lab.notes("no delay any more, but the wire is cut");
+    second.types("data2")?;
+    ends(&second)?;
+    client.wire().mend();
+    lab.notes("the wire is mended");
+    program.says("received 5 bytes: data2")?;
+    lab.until("both have closed", || all_closed(&server).and(all_closed(&client)))?;
+
+    let fin = |from| lab.packets().with(FIN).that(|packet| packet.source == from).first().cloned();
+    let acks = lab.packets().from(&server).that(|packet| packet.destination == one);
+    let acknowledged = acks.that(|ack| {
+        let numbers = ack.tcp().zip(fin(one).as_ref().and_then(|fin| fin.tcp().copied()));
+        numbers.is_some_and(|(ack, fin)| ack.acknowledgement == fin.sequence.wrapping_add(1))
+    });
+    let arrived = acknowledged.first().and_then(|ack| ack.arrived);
+    lab.central("close returns after the ACK for everything has come", {
+        let times = (ended(&first), arrived);
+        Check::new(times.1.is_some() && times.0 >= times.1, format_args!("{times:?}"))
+    });
+    let took = |process: &Process, from| {
+        let began = fin(from).map(|fin| fin.sent);
+        ended(process).zip(began).map(|(end, began)| end.saturating_sub(began)).unwrap_or_default()
+    };
+    lab.claim("that is long before its ten seconds are over", within(took(&first, one), ..Duration::from_secs(5)));
+    lab.central("when no ACK comes, close returns after its one second", {
+        within(took(&second, other), Duration::from_millis(950)..)
+    });
+    lab.claim("it returns success", exited(&second, 0));
+    let data = lab.packets().carrying_data().that(|packet| packet.source == other);
+    let last = data.arrived().last().map(|packet| packet.sent);
+    lab.claim("the kernel sends the data again when the process has gone, and it arrives", {
+        let times = (ended(&second), last);
+        Check::new(times.0.is_some() && times.0 < times.1, format_args!("{times:?}"))
+    });
     lab.done()
 }
 
 fn max_buckets(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    host.sets("net.ipv4.tcp_max_tw_buckets", lab.vary(2, 1000))?;
-    server_on(&host)?;
-    let client = client_on(&host, "127.0.0.1 --count 4")?;
-    lab.until("all are closed", || all_closed(&host))?;
-    lab.central("the kernel counts two that skip it", equal(host.counter("TcpExt", "TCPTimeWaitOverflow")?, 2));
-    lab.figure("rst", lab.packets().from(&client).with(RST).count());
-    lab.central("two ends are in TIME-WAIT", equal(waiting(&host).len(), 2));
+    host.sets("net.ipv4.tcp_max_tw_buckets", lab.vary(1, 1000))?;
+    let server = host.start("chap-10 server --wait")?;
+    server.listens()?;
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        let (client, from) = connected(&host, &host, "")?;
+        server.says("accepted")?;
+        ends(&client)?;
+        // The ACK first and the FIN later, as from a server that still has something to do.
+        lab.until("the FIN is acknowledged", || {
+            lab.packets().that(|packet| packet.destination == from && only_ack(packet)).some()
+        })?;
+        server.types("")?;
+        server.says("client closed")?;
+        lab.until("both have closed", || all_closed(&host))?;
+        ports.push(from);
+    }
+    let resets = |client: SocketAddr| lab.packets().with(RST).that(|packet| packet.source == client);
+    lab.claim("the first client's end is in TIME-WAIT and stays there", host.has(TcpState::TimeWait, |s| s.local == ports[0]));
+    lab.central("the second client's end is gone", !host.has(TcpState::TimeWait, |s| s.local == ports[1]));
+    lab.central("the kernel counts one connection that has no room", {
+        equal(host.counter("TcpExt", "TCPTimeWaitOverflow")?, 1)
+    });
+    lab.central("the server's FIN finds nobody and is answered with a reset", resets(ports[1]).some());
+    lab.claim("the first client's was acknowledged", resets(ports[0]).none());
     lab.done()
 }
 
 fn sixty_seconds(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    host.sets("net.ipv4.tcp_fin_timeout", 4)?;
+    let server = host.start("chap-10 server --wait")?;
+    server.listens()?;
+    let is_there = |from: SocketAddr| host.sockets().is_ok_and(|sockets| sockets.iter().any(|s| s.local == from));
+    let lasts = |from: SocketAddr, began: Duration| {
+        while is_there(from) && lab.now() - began < Duration::from_secs(90) {
+            lab.watches_for(Duration::from_millis(50));
+        }
+        lab.now() - began
+    };
+
+    let (first, one) = connected(&host, &host, "")?;
+    server.says("accepted")?;
+    ends(&first)?;
+    let began = lab.now();
+    if !lab.is_control() {
+        server.types("")?;
+        server.says("client closed")?;
+        lab.until("the first end is in TIME-WAIT", || host.has(TcpState::TimeWait, |s| s.local == one))?;
+    }
+    let (second, other) = connected(&host, &host, "")?;
+    ends(&second)?;
+    lab.until("the second end is in FIN-WAIT-2", || host.has(TcpState::FinWait2, |s| s.local == other))?;
+    let fin_wait = lasts(other, lab.now());
+    let still_there = host.has(TcpState::TimeWait, |s| s.local == one);
+    let time_wait = lasts(one, began);
+
+    let seconds = |range: std::ops::Range<u64>| Duration::from_secs(range.start)..Duration::from_secs(range.end);
+    lab.claim("FIN-WAIT-2 lasts four seconds, as tcp_fin_timeout says", within(fin_wait, seconds(3..15)));
+    lab.central("TIME-WAIT is still there after that", still_there);
+    lab.central("it lasts for 60 seconds", within(time_wait, seconds(59..75)));
     lab.done()
 }

@@ -10,6 +10,7 @@ mod chap10;
 mod chap11;
 mod chap12;
 mod chap16;
+mod chap18;
 
 const CHAPTERS: &[&[Experiment]] = &[
     chap04::EXPERIMENTS,
@@ -20,6 +21,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
     chap16::EXPERIMENTS,
+    chap18::EXPERIMENTS,
 ];
 
 /// Every experiment, in the order of the chapters.

@@ -374,6 +374,10 @@ impl Memory {
         );
         let value = match length {
             None => return name,
+            Some(_) if name == "SO_RCVTIMEO" || name == "SO_SNDTIMEO" => {
+                let time = self.span(arguments[2], 1e6).unwrap_or_default();
+                return format!("{name}, {time}");
+            }
             Some(length @ (4 | 8)) => self.numbers(arguments[2], length as usize / 4),
             Some(_) => None,
         };
@@ -589,6 +593,12 @@ mod tests {
         assert_eq!(
             words(libc::SYS_setsockopt, &arguments, None),
             "setsockopt(3, 6, 999, 111)"
+        );
+        let (time, option) = ([1_i64, 500_000], libc::SO_RCVTIMEO as u64);
+        let arguments = [3, libc::SOL_SOCKET as u64, option, at(&time), 16];
+        assert_eq!(
+            words(libc::SYS_setsockopt, &arguments, None),
+            "setsockopt(3, SO_RCVTIMEO, 1.5 s)"
         );
         let nonblocking = [
             3,

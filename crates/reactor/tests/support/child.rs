@@ -24,7 +24,15 @@ impl Child {
     /// Starts it with these variables: `DISPATCHER`, `THREADS`, `NOFILE`, `SIGPIPE`.
     pub fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["child_server", "--exact", "--ignored", "--nocapture"]);
+        // With one thread the test runs in the main one: a signal mask is to hold for the whole process.
+        let test = [
+            "child_server",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ];
+        command.args(test);
         command
             .env("REACTOR_CHILD", "1")
             .envs(variables.iter().copied());
