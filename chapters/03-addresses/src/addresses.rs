@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use common::say;
 use common::text::printable;
-use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr};
 
 use crate::kernel;
 use crate::layout::{self, Field, Layout, Reading};
@@ -75,16 +75,22 @@ fn bytes_of(address: &impl SockaddrLike) -> Vec<u8> {
     // SAFETY: the pointer is to an address of this length, which outlives the slice.
     unsafe { std::slice::from_raw_parts(address.as_ptr().cast(), address.len() as usize) }.to_vec()
 }
+
+/// A path with the zero byte that ends it, unix(7): the kernel does without, other programs may not.
+fn local_address(path: &Path) -> nix::Result<Vec<u8>> {
+    let mut bytes = bytes_of(&UnixAddr::new(path)?);
+    bytes.push(0);
+    Ok(bytes)
+}
 // ANCHOR_END: bytes
 
 fn parse(text: &str) -> anyhow::Result<Address> {
     let (layout, bytes) = if let Ok(address) = text.parse::<SocketAddr>() {
-        let layout = if address.is_ipv4() {
-            layout::SOCKADDR_IN
-        } else {
-            layout::SOCKADDR_IN6
-        };
-        (layout, bytes_of(&SockaddrStorage::from(address)))
+        // Not SockaddrStorage: it has room for every family, and its length is that room.
+        match address {
+            SocketAddr::V4(v4) => (layout::SOCKADDR_IN, bytes_of(&SockaddrIn::from(v4))),
+            SocketAddr::V6(v6) => (layout::SOCKADDR_IN6, bytes_of(&SockaddrIn6::from(v6))),
+        }
     } else {
         ensure!(
             text.contains('/'),
@@ -99,7 +105,7 @@ fn parse(text: &str) -> anyhow::Result<Address> {
         );
         (
             layout::SOCKADDR_UN,
-            bytes_of(&UnixAddr::new(path).context("a local address")?),
+            local_address(path).context("a local address")?,
         )
     };
     Ok(Address {

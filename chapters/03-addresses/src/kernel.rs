@@ -1,5 +1,6 @@
 //! Asks the kernel what it makes of an address of a certain length.
 
+use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -10,10 +11,20 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use crate::addresses::Address;
 use crate::layout::{self, Layout};
 
-/// Binds with the full length and one byte less, and shows the length of what getsockname(2) gives back.
+/// Binds with the least length that the kernel takes, one byte less, and the full one, and shows the length of what
+/// getsockname(2) gives back.
 pub fn ask(address: &Address) -> anyhow::Result<()> {
-    let length = address.bytes.len();
-    for length in [length - 1, length] {
+    let full = address.bytes.len();
+    // ANCHOR: least
+    let mut lengths = match address.layout.name {
+        name if name == layout::SOCKADDR_IN.name => vec![full - 1],
+        // RFC 2133 had no scope: its sockaddr_in6 ends before that field, and the kernel still takes it.
+        name if name == layout::SOCKADDR_IN6.name => vec![full - 5, full - 4],
+        _ => Vec::new(), // a local address may have any length
+    };
+    // ANCHOR_END: least
+    lengths.push(full);
+    for length in lengths {
         let fresh = open(&address.layout)?;
         match bind(&fresh, &address.bytes[..length]) {
             Ok(()) => {
@@ -22,6 +33,10 @@ pub fn ask(address: &Address) -> anyhow::Result<()> {
                     "  getsockname: {} bytes",
                     length_of_name(&fresh).call("getsockname")?
                 )?;
+                if address.layout.name == layout::SOCKADDR_UN.name {
+                    // This bind has made it, so it is ours to remove.
+                    fs::remove_file(&address.text).call(format_args!("remove {}", address.text))?;
+                }
             }
             Err(error) => say!("  bind with {length} bytes: {error:?}")?,
         }

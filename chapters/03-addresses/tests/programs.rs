@@ -1,5 +1,6 @@
 //! The lesson's program.
 
+use std::path::Path;
 use std::process::Command;
 
 use drive::{Ending, Program};
@@ -66,11 +67,15 @@ fn without_htons_the_port_is_another_one() {
 
 #[test]
 fn the_kernel_insists_on_the_length() {
-    let text = addresses(&["127.0.0.1:0", "[::1]:0", "--ask-kernel"]);
+    let path = format!("{}/a-socket", env!("CARGO_TARGET_TMPDIR"));
+    let text = addresses(&["127.0.0.1:0", "[::1]:0", &path, "--ask-kernel"]);
+    assert!(!Path::new(&path).exists());
     for line in [
         "bind with 15 bytes: EINVAL",
         "bind with 16 bytes: success",
         "getsockname: 16 bytes",
+        "bind with 23 bytes: EINVAL",
+        "bind with 24 bytes: success",
         "getsockname: 28 bytes",
     ] {
         assert!(text.contains(line), "{text}");

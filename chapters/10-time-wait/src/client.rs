@@ -54,7 +54,6 @@ struct Ending {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let stdin = stdin();
     let mut typed = LineBuffer::new();
     for number in 1..=args.count {
         let connection = connect(args)?;
@@ -66,15 +65,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             send_all(&connection, &vec![b'a'; args.bytes as usize]).call("send")?;
             say!("send bytes: {}", args.bytes)?;
         }
-        while args.typed {
-            let ended = typed.fill(&stdin).call("read standard input")? == Received::EndOfFile;
-            while let Some(line) = typed.next_line() {
-                send_all(&connection, &line).call("send")?;
-                say!("send bytes: {}", line.len())?;
-            }
-            if ended {
-                break;
-            }
+        if args.typed {
+            send_typed(&connection, &mut typed)?;
         }
         end(connection, &args.ending)?;
     }
@@ -103,6 +95,19 @@ fn connect(args: &Args) -> anyhow::Result<OwnedFd> {
     Ok(connection)
 }
 // ANCHOR_END: connect
+
+/// Sends line by line what is typed, until the input ends.
+fn send_typed(connection: &OwnedFd, typed: &mut LineBuffer) -> anyhow::Result<()> {
+    let mut ended = false;
+    while !ended {
+        ended = typed.fill(stdin()).call("read standard input")? == Received::EndOfFile;
+        while let Some(line) = typed.next_line() {
+            send_all(connection, &line).call("send")?;
+            say!("send bytes: {}", line.len())?;
+        }
+    }
+    Ok(())
+}
 
 // ANCHOR: end
 fn end(connection: OwnedFd, ending: &Ending) -> anyhow::Result<()> {

@@ -36,6 +36,8 @@ pub struct Socket {
     pub state: &'static str,
     /// How long TIME-WAIT still lasts.
     pub left: Option<Duration>,
+    /// The socket's own number; 0 where no process has it any more.
+    inode: u64,
 }
 
 /// The sockets with this port, at whichever end, in the order of their addresses.
@@ -50,25 +52,37 @@ pub fn on_port(port: u16) -> Result<Vec<Socket>, CallError> {
     }
     sockets.retain(|socket| socket.local.port() == port || socket.remote.port() == port);
     // The end with the port first: it is the server's.
-    sockets.sort_by_key(|socket| (socket.local.port() != port, socket.local, socket.remote));
+    sockets.sort_by_key(|socket| {
+        (
+            socket.local.port() != port,
+            socket.local,
+            socket.remote,
+            socket.state,
+            socket.inode,
+        )
+    });
+    // The kernel lists them piece by piece. What changes meanwhile may be listed twice, or not at all.
+    sockets.dedup_by_key(|socket| (socket.local, socket.remote, socket.state, socket.inode));
     Ok(sockets)
 }
 
 // ANCHOR: parse
 /// `0: 0100007F:A8CB 00000000:0000 0A 00000000:00000000 00:00000000 …`: number, local and remote address, state, queues,
-/// which timer runs and how long still.
+/// which timer runs and how long still, retransmissions, owner, probes, inode.
 fn parse(line: &str) -> Option<Socket> {
     let mut fields = line.split_whitespace().skip(1);
     let (local, remote) = (address(fields.next()?)?, address(fields.next()?)?);
     let state = usize::from_str_radix(fields.next()?, 16).ok()?;
     let (timer, left) = fields.nth(1)?.split_once(':')?;
     let left = u32::from_str_radix(left, 16).ok()?;
+    let inode = fields.nth(3)?.parse().ok()?;
     let waits = u8::from_str_radix(timer, 16).ok()? == TIMER_TIME_WAIT;
     Some(Socket {
         local,
         remote,
         state: STATES.get(state.checked_sub(1)?)?,
         left: waits.then_some(TICK * left),
+        inode,
     })
 }
 
@@ -98,13 +112,16 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn lines_of_the_kernel_are_read() {
-        let listener = "   0: 0100007F:A8CB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
+        let listener = "   0: 0100007F:A8CB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1";
         let listener = parse(listener).unwrap();
         assert_eq!(
             (listener.local.to_string(), listener.remote.port()),
             ("127.0.0.1:43211".into(), 0)
         );
-        assert_eq!((listener.state, listener.left), ("LISTEN", None));
+        assert_eq!(
+            (listener.state, listener.left, listener.inode),
+            ("LISTEN", None, 4711)
+        );
 
         let waiting = "   1: 00000000000000000000000001000000:9C40 00000000000000000000000001000000:A8CB 06 \
                        00000000:00000000 03:00001770 00000000     0        0 0 3 0";

@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen, setsockopt, sockopt};
 
+use crate::one_client::{accept_ready, accept_without_waiting};
+
 /// Opens several listening sockets on one port, and tells which of them gets which client
 ///
 /// Type "close 2" to close the second one. Start the program several times, and the sockets of all of them share the
@@ -79,9 +81,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     let Some(listener) = &listeners[number] else {
                         continue;
                     }; // closed just now
-                    let (connection, client) = tcp::accept(listener)?;
-                    say!("server {}: accepted {client}", number + 1)?;
-                    connections.push((number, connection));
+                    if let Some((connection, client)) = accept_ready(listener)? {
+                        say!("server {}: accepted {client}", number + 1)?;
+                        connections.push((number, connection));
+                    }
                 }
                 Source::Connection(index) if report(&connections[index])? => {}
                 Source::Connection(index) => closed.push(index),
@@ -101,6 +104,7 @@ fn listener(address: SocketAddr) -> Result<OwnedFd, CallError> {
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))
         .call(format_args!("bind {address}"))?;
     listen(&listener, Backlog::MAXCONN).call(format_args!("listen {address}"))?;
+    accept_without_waiting(&listener)?;
     Ok(listener)
 }
 // ANCHOR_END: listener

@@ -125,16 +125,39 @@ fn binary_bytes_are_data() {
     server.says(r"received 5 bytes: \0\xff\x1b\r\n").unwrap();
 }
 
-/// A reset ends the server with an error, as the end of its only client.
+/// A reset ends the server with an error, as the end of its only client. A client that has gone before it was accepted
+/// is nobody's client, and blocks nothing.
 #[test]
 fn a_reset_is_an_error() {
-    let (server, port) = server(&["addressused"]);
-    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    drive::reset(stream).unwrap();
-    server
-        .complains("Error: read: Connection reset by peer (os error 104)")
-        .unwrap();
-    assert_eq!(server.ends().unwrap().ending, Ending::Exited(1));
+    for program in ["addressused", "addressused02"] {
+        let (server, port) = server(&[program]);
+        for _ in 0..20 {
+            let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+            drive::reset(stream).unwrap();
+            if server.ended().is_some() {
+                break;
+            }
+        }
+        server.signal(Signal::SIGINT);
+        server.ends().unwrap();
+
+        let (server, port) = self::server(&[program]);
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.write_all(b"bad").unwrap();
+        server.says("received 3 bytes: bad").unwrap();
+        drive::reset(stream).unwrap();
+        server
+            .complains("Error: read: Connection reset by peer (os error 104)")
+            .unwrap();
+        assert_eq!(server.ends().unwrap().ending, Ending::Exited(1));
+    }
+    let (server, port) = server(&["reuseport"]);
+    for _ in 0..20 {
+        let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        drive::reset(stream).unwrap();
+    }
+    server.types("close 1").unwrap();
+    server.says("server 1: closed").unwrap();
 }
 
 /// End of input must not spin, and two lines that come in one read must both be sent.

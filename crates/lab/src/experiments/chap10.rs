@@ -74,11 +74,6 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     .slow(),
 ];
 
-/// The client's end of a connection.
-fn of_client(socket: &Socket) -> bool {
-    socket.remote.port() == PORT
-}
-
 /// The server's end of a connection.
 fn of_server(socket: &Socket) -> bool {
     socket.local.port() == PORT && socket.remote.port() != 0
@@ -199,6 +194,7 @@ fn last_ack_lost(lab: &Lab) -> Outcome {
         let ended = server.sockets().is_ok_and(|sockets| !sockets.iter().any(of_server));
         Check::new(ended && !waiting(&client).is_empty(), "it is still there")
     })?;
+    client.look();
 
     let packets = lab.packets();
     let fins = packets.clone().from(&server).with(FIN);

@@ -2,6 +2,7 @@
 
 use crate::experiment::Experiment;
 
+mod chap03;
 mod chap04;
 mod chap05;
 mod chap06;
@@ -13,6 +14,7 @@ mod chap16;
 mod chap18;
 
 const CHAPTERS: &[&[Experiment]] = &[
+    chap03::EXPERIMENTS,
     chap04::EXPERIMENTS,
     chap05::EXPERIMENTS,
     chap06::EXPERIMENTS,
