@@ -89,7 +89,8 @@ fn answer(connection: &OwnedFd, sizeof: bool) -> anyhow::Result<()> {
 // ANCHOR_END: answer
 
 // ANCHOR: commands
-/// Finds the line "quit" in whatever pieces it comes, once, and remembers no more than that takes.
+/// Finds the line "quit" in whatever pieces it comes, once, and remembers no more than that
+/// takes.
 #[derive(Debug, Default)]
 struct Commands {
     line: Vec<u8>,

@@ -159,8 +159,13 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let mut columns = parts.columns.clone();
     let mut events = shared.book().events.clone();
     let passed = passed(&parts, &logs, shared);
+    let crowds = shared.book().crowds.clone();
+    let left_out = |ends: [SocketAddr; 2]| {
+        let ports = ends.map(|end| end.port());
+        crowds.iter().any(|crowd| ports.iter().any(|port| crowd.contains(port)))
+    };
     let mut kernels = Kernels::default();
-    for packet in &passed {
+    for packet in passed.iter().filter(|packet| !left_out([packet.source, packet.destination])) {
         let mut place = |known: Option<usize>, host: Option<&Arc<str>>| {
             known.or_else(|| host.map(|host| kernels.column(host, &parts, &mut columns)))
         };
@@ -183,7 +188,8 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let directory = Directory::new(&parts, &logs, &empty, shared);
     for (host, log) in &logs {
         let mut last = HashMap::new();
-        for (at, tuple, state) in &log.states {
+        let drawn = log.states.iter().filter(|(_, tuple, _)| !left_out([tuple.local, tuple.remote]));
+        for (at, tuple, state) in drawn {
             let before = last.insert(*tuple, *state);
             if let Some(column) = directory.column(&End { host: Arc::clone(host), local: tuple.local, remote: tuple.remote }, *at, None) {
                 events.push(Event { at: *at, what: What::State(column, before, *state) });

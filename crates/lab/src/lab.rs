@@ -1,6 +1,7 @@
 //! What an experiment has in its hands: hosts and wires to make, claims to state.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub(crate) struct Book {
     pub(crate) claims: Vec<Claim>,
     pub(crate) gauges: Vec<Gauge>,
     pub(crate) figures: Vec<(String, String)>,
+    /// Ports whose connections are not drawn.
+    pub(crate) crowds: Vec<RangeInclusive<u16>>,
 }
 
 impl Shared {
@@ -261,6 +264,12 @@ impl Lab {
     /// Writes down what the experiment does by its own hand: a line across the ladder.
     pub fn notes(&self, what: &str) {
         self.shared.act(what.into());
+    }
+
+    /// Leaves the connections from or to these ports out of the ladder: a crowd, of which the figures tell more than a
+    /// hundred arrows. What is claimed of them is asked for as always.
+    pub fn leaves_out(&self, ports: RangeInclusive<u16>) {
+        self.shared.book().crowds.push(ports);
     }
 
     /// Something worth showing that is not claimed, because noise could change it.

@@ -374,6 +374,7 @@ fn e1_09_shutdown_sends_what_is_pending() {
         // More, that nobody will read: it must not turn the end into a reset.
         stream.write_all(&[b'y'; 1000]).unwrap();
         assert!(read_to_end(&mut stream) == [7; 3_000_000]);
+        drop(stream);
         server.stop();
     });
 }

@@ -161,11 +161,11 @@ fn slow_reader(lab: &Lab) -> Outcome {
     // Of this size from the beginning: left alone, the kernel would let the buffer grow.
     let size = lab.vary(4 << 20, 32 << 10);
     host.sets("net.ipv4.tcp_wmem", format!("4096 {size} {size}"))?;
-    let server = host.start("chap-5 tcpserver --pause 0.01 --rcvbuf 65536 --every 10")?;
+    let server = host.start("chap-5 tcpserver --pause 0.01 --rcvbuf 65536 --every 20")?;
     server.listens()?;
     let client = host.start("chap-5 tcpclient 127.0.0.1 --bytes 1024000")?;
     if lab.is_control() {
-        server.says("1K read for 10")?;
+        server.says("1K read for 20")?;
     } else {
         client.ends()?;
     }
@@ -178,7 +178,7 @@ fn slow_reader(lab: &Lab) -> Outcome {
         let holder = ends.map(|ends| ends.writer.inode);
         Check::new(holder == Some(0), format_args!("inode {holder:?}")).and(within(queued, TOTAL as u32 / 4..))
     });
-    let later = || within(Ends::now(&host).map_or(TOTAL, |ends| ends.taken()), taken + 30 * 1024..);
+    let later = || within(Ends::now(&host).map_or(TOTAL, |ends| ends.taken()), taken + 27 * 1024..);
     lab.eventually("the reader goes on reading", later);
     gauge_queues(lab, &host);
     lab.done()
@@ -240,6 +240,7 @@ fn readn_eof(lab: &Lab) -> Outcome {
 }
 
 fn buffer_sizes(lab: &Lab) -> Outcome {
+    const TOTAL: u32 = 700_000;
     const ASKED: [u32; 2] = [50_000, 200_000];
     let host = lab.host()?;
     // Without a request the buffer has this size and keeps it.
@@ -249,18 +250,17 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
     let (mut sizes, mut queues) = (Vec::new(), Vec::new());
     for asked in ASKED {
         let option = lab.vary(format!(" --sndbuf {asked}"), String::new());
-        let start = lab.now();
-        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 --bytes 600000{option}"))?;
+        server.halt()?;
+        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 --bytes {TOTAL}{option}"))?;
+        let full = at_rest(lab, &host, &client)?.writer;
+        sizes.push(full.memory.map_or(0, |memory| memory.send_buffer));
+        queues.push(full.send_queue);
+        server.resume();
         let first = server.says("1K read for 100")?.line.at;
         let sent = client.says("send into buffer")?.line.at;
         let last = server.says("client closed after")?.line.at;
         client.ends()?;
-        let samples = host.samples(|tuple| tuple.remote.port() == PORT);
-        let longest = samples.iter().filter(|sample| sample.at > start).max_by_key(|sample| sample.socket.send_queue);
-        sizes.push(longest.and_then(|sample| sample.socket.memory).map_or(0, |memory| memory.send_buffer));
-        queues.push(longest.map_or(0, |sample| sample.socket.send_queue));
-        // Megabytes after the first hundred blocks.
-        let rate = 0.4976 / last.duration_since(first).as_secs_f64();
+        let rate = (TOTAL - 100 * 1024) as f64 / 1e6 / last.duration_since(first).as_secs_f64();
         let wait = last.saturating_duration_since(sent).as_millis();
         let name = lab.vary(format!("asked for {asked} bytes"), "no request".into());
         lab.figure(&name, format!("{rate:.1} MB/s; the last byte is read {wait} ms after send has taken it"));
@@ -303,9 +303,12 @@ fn urgent(lab: &Lab) -> Outcome {
         server.listens()?;
         server.halt()?;
         let sends = lab.vary("--bytes 10240 --urgent", "--bytes 10241");
-        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 {sends}"))?;
-        client.ends()?;
+        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 {sends} --typed"))?;
+        client.says(lab.vary("send urgent byte", "send into buffer"))?;
         server.resume();
+        server.says("1K read for 10")?;
+        client.closes_input();
+        client.ends()?;
         let stream = server.says("client closed after ")?.rest();
         // On some machines the C library's poll is ppoll, and its select is pselect6.
         let waits = |call: &SystemCall| matches!(&*call.name, "poll" | "ppoll" | "select" | "pselect6");

@@ -2,6 +2,7 @@
 
 use crate::experiment::Experiment;
 
+mod chap02;
 mod chap03;
 mod chap04;
 mod chap05;
@@ -10,10 +11,13 @@ mod chap07;
 mod chap10;
 mod chap11;
 mod chap12;
+mod chap15;
 mod chap16;
 mod chap18;
+mod chap36;
 
 const CHAPTERS: &[&[Experiment]] = &[
+    chap02::EXPERIMENTS,
     chap03::EXPERIMENTS,
     chap04::EXPERIMENTS,
     chap05::EXPERIMENTS,
@@ -22,8 +26,10 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap10::EXPERIMENTS,
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
+    chap15::EXPERIMENTS,
     chap16::EXPERIMENTS,
     chap18::EXPERIMENTS,
+    chap36::EXPERIMENTS,
 ];
 
 /// Every experiment, in the order of the chapters.

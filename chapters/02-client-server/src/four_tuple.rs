@@ -1,0 +1,93 @@
+//! Several connections of one client to one server, and how both ends name each.
+
+use std::io::{Read, stdin};
+use std::os::fd::OwnedFd;
+
+use anyhow::Context;
+use common::address::Listen;
+use common::io::{Received, receive};
+use common::{CallError, say, tcp};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::resolve::resolve;
+
+/// Opens connections to one server; both ends print the addresses and ports of each
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address or name of the server
+    #[arg(value_name = "ADDR", required_unless_present = "serve")]
+    server: Option<String>,
+    /// Name of the service to connect to, in place of a port
+    #[arg(long, conflicts_with = "serve")]
+    service: Option<String>,
+    /// How many connections
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: u16,
+    /// Be the server
+    #[arg(long, conflicts_with = "server")]
+    serve: bool,
+    #[command(flatten)]
+    listen: Listen,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.server {
+        Some(server) => connect(server, args),
+        None => serve(args),
+    }
+}
+
+// ANCHOR: connect
+fn connect(server: &str, args: &Args) -> anyhow::Result<()> {
+    let service = args.service.clone().unwrap_or(args.listen.port.to_string());
+    let answers = resolve(server, Some(&service))?;
+    let address = answers
+        .iter()
+        .find(|answer| answer.kind.starts_with("stream"));
+    let address = address
+        .with_context(|| format!("{server} has no address for a stream"))?
+        .address;
+    let mut connections = Vec::new();
+    for _ in 0..args.connections {
+        let connection = tcp::connect_to(&address)?;
+        say!("{}", four_tuple(&connection)?)?;
+        connections.push(connection);
+    }
+    // Held open until the input ends, so that they are there at the same time.
+    stdin()
+        .read_to_end(&mut Vec::new())
+        .context("read standard input")?;
+    Ok(())
+}
+
+/// The two ends as this one sees them: (own address, peer's address).
+fn four_tuple(connection: &OwnedFd) -> Result<String, CallError> {
+    let (own, peer) = (
+        tcp::local_address(connection)?,
+        tcp::peer_address(connection)?,
+    );
+    Ok(format!("own end {own}, other end {peer}"))
+}
+// ANCHOR_END: connect
+
+fn serve(args: &Args) -> anyhow::Result<()> {
+    let listener = tcp::listen(&args.listen.address())?;
+    say!("listening on {}", tcp::local_address(&listener)?)?;
+    let mut connections: Vec<OwnedFd> = Vec::new();
+    loop {
+        let (connection, _) = tcp::accept(&listener)?;
+        say!("{}", four_tuple(&connection)?)?;
+        connections.push(connection);
+        connections.retain(is_open);
+    }
+}
+
+/// Whether the client still holds its end; looked at when the next one comes.
+fn is_open(connection: &OwnedFd) -> bool {
+    let mut byte = [0];
+    fcntl(connection, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok()
+        && matches!(
+            receive(connection, &mut byte),
+            Ok(Received::WouldBlock | Received::Data(_))
+        )
+}
