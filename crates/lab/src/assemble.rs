@@ -63,8 +63,10 @@ impl Directory {
 
     /// The column of one end of a packet; `other` is the column of its other end, where that is known.
     fn column(&self, end: &End, at: Duration, other: Option<usize>) -> Option<usize> {
-        if let Some(columns) = self.owners.get(end) {
-            return self.latest(columns.iter().copied(), at);
+        // Those that are known may all have come later: an address and a port can be used again.
+        let owner = self.owners.get(end).and_then(|columns| self.latest(columns.iter().copied(), at));
+        if owner.is_some() {
+            return owner;
         }
         let takers = self.takers.get(&(Arc::clone(&end.host), end.local.port())).into_iter().flatten();
         let takes = takers.filter(|(local, _)| *local == end.local || local.ip().is_unspecified());

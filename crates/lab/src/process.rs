@@ -55,6 +55,21 @@ impl Process {
         self.inner.program.types_bytes(text.as_bytes())
     }
 
+    /// Ends its input, as Ctrl-D does, and writes that down.
+    pub fn types_ctrl_d(&self) {
+        let shared = &self.inner.shared;
+        self.inner.host.look();
+        shared.happened(shared.clock.now(), What::Typed(self.inner.column, "Ctrl-D".into()));
+        self.inner.program.closes_input();
+    }
+
+    /// Interrupts it (SIGINT), as Ctrl-C does, and writes that down.
+    pub fn types_ctrl_c(&self) {
+        let shared = &self.inner.shared;
+        shared.happened(shared.clock.now(), What::Typed(self.inner.column, "Ctrl-C".into()));
+        self.signal(Signal::SIGINT);
+    }
+
     /// Waits for a server's first line, and returns the address it listens on.
     pub fn listens(&self) -> Result<SocketAddr, DriveError> {
         let address = self.inner.program.listens()?;

@@ -498,6 +498,7 @@ fn sixty_seconds(lab: &Lab) -> Outcome {
         while is_there(from) && lab.now() - began < Duration::from_secs(90) {
             lab.watches_for(Duration::from_millis(50));
         }
+        host.look(); // for the ladder
         lab.now() - began
     };
 

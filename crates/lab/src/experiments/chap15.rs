@@ -130,8 +130,8 @@ fn a_server_and_its_end(
     client.types("data1")?;
     server.says("received 5 bytes")?; // a server that ends with unread input sends RST, and there is no TIME-WAIT
     match first {
-        First::Client => client.closes_input(),
-        First::Server => server.signal(Signal::SIGINT),
+        First::Client => client.types_ctrl_d(),
+        First::Server => server.types_ctrl_c(),
     }
     server.ends()?;
     client.ends()?;
@@ -156,7 +156,7 @@ fn client_closes_first(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "the client's end is in TIME-WAIT, on the client's port",
-        lab.vary(host.has(TcpState::TimeWait, towards(PORT)), equal(0, 0)),
+        host.has(TcpState::TimeWait, towards(PORT)),
     );
     lab.done()
 }
@@ -261,7 +261,7 @@ fn same_four_tuple(lab: &Lab) -> Outcome {
     let client = connects(&near, "10.0.0.2 --from 10.0.0.1:40000")?;
     client.types("data1")?;
     server.says("received 5 bytes")?;
-    server.signal(Signal::SIGINT);
+    server.types_ctrl_c();
     server.ends()?;
     client.ends()?;
     let waits = || far.has(TcpState::TimeWait, at(PORT));
@@ -472,22 +472,18 @@ fn not_tw_reuse(lab: &Lab) -> Outcome {
         again.errors().says(NOT_AVAILABLE),
     );
 
-    starts(&host, &format!("reuseport --servers 1 --no-accept --port {}", OTHER + 1))?;
-    let from = "127.0.0.1 --from 127.0.0.1:50000";
-    let without = connects(&host, &format!("{from} --port {}", OTHER + 1))?;
-    let same = connects(&host, &format!("{from} --reuseaddr --port {OTHER}"))?;
-    connects(&host, &format!("{from} --reuseaddr --port {}", OTHER + 1))?;
+    // Where the program has bound the port itself, and both connections have timestamps, the kernel lets it have the
+    // four-tuple at once, whatever tcp_tw_reuse says (tcp_twsk_unique in net/ipv4/tcp_ipv4.c).
+    let bound = format!("127.0.0.1 --from 127.0.0.1:50000 --port {OTHER}");
+    let without = connects(&host, &bound)?;
+    connects(&host, &format!("{bound} --reuseaddr"))?;
     lab.claim(
-        "a client that binds this port itself gets EADDRINUSE from bind",
+        "a client that binds this port itself is refused by bind: EADDRINUSE",
         without.errors().says(&format!("bind 127.0.0.1:50000: {IN_USE}")),
     );
     lab.claim(
-        "with SO_REUSEADDR its bind succeeds, and connect to the same server still fails",
-        same.errors().says(&format!("connect 127.0.0.1:{OTHER}: {NOT_AVAILABLE}")),
-    );
-    lab.claim(
-        "but to another server it connects, from the port of the TIME-WAIT",
-        host.has(TcpState::Established, |s| towards(OTHER + 1)(s) && s.local.port() == 50000),
+        "with SO_REUSEADDR it may bind, and connects: it has the four-tuple that was in TIME-WAIT",
+        host.has(TcpState::Established, |s| towards(OTHER)(s) && s.local.port() == 50000),
     );
     lab.done()
 }

@@ -473,7 +473,9 @@ fn blocked_signal(lab: &Lab) -> Outcome {
         &host,
         lab.vary("--no-restart --hold-back 2", "--no-restart"),
     )?;
-    drop(connects(&host, &server)?);
+    let first = connects(&host, &server)?;
+    lab.until("the server sleeps in accept", || server.blocks_in(&["accept4"]))?;
+    drop(first);
     if lab.is_control() {
         server.says("interrupted")?;
     } else {
@@ -743,7 +745,7 @@ fn across(
     command: &str,
 ) -> Result<(Process, Process), LabError> {
     // About 1.4 s in place of about 15 minutes. The early repetition that Linux has for a last segment would hide the doubling.
-    near.sets("net.ipv4.tcp_retries2", 3)?;
+    near.sets("net.ipv4.tcp_retries2", 2)?;
     near.sets("net.ipv4.tcp_early_retrans", 0)?;
     let address = far.address();
     let server = tcpserv(far, &format!("--bind {address}"))?;
@@ -786,7 +788,7 @@ fn host_crash(lab: &Lab) -> Outcome {
         "unless told otherwise, the kernel tries 15 times",
         equal(usual, "15"),
     );
-    lab.figure("times sent, with tcp_retries2 at 3", sent.count());
+    lab.figure("times sent, with tcp_retries2 at 2", sent.count());
     let pauses: Vec<_> = sent
         .gaps()
         .iter()
@@ -996,7 +998,7 @@ fn names(lab: &Lab) -> Outcome {
     let nothing = || Check::new(false, "no client");
     lab.central(
         "the child knows both names of the connection, those of the client's SYN",
-        { says(&server, format!("{destination} serves {source}")) },
+        says(&server, format!("{destination} serves {source}")),
     );
     lab.central("the client knows the same two, the other way round", {
         client.as_ref().map_or_else(nothing, |client| {
@@ -1061,7 +1063,7 @@ fn binary(lab: &Lab) -> Outcome {
     });
     lab.claim(
         "the two numbers have 12 bytes, the struct has 16: between them is padding",
-        { equal(ours.len(), 16).and(equal(ours.get(4..8), Some(&[0; 4][..]))) },
+        equal(ours.len(), 16).and(equal(ours.get(4..8), Some(&[0; 4][..]))),
     );
     let server = host
         .program("chap-36 sum server")
