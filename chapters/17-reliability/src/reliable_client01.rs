@@ -18,6 +18,8 @@ use nix::sys::time::TimeVal;
 use crate::errors::Errors;
 
 /// Sends each line that is typed, and waits for the answer
+///
+/// A line that is not sent: "read", which only waits for an answer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -70,10 +72,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// One request and its answer. False when the server has closed.
 fn exchange(connection: &OwnedFd, line: &[u8], args: &Args) -> anyhow::Result<bool> {
     if line.is_empty() {
-        return Ok(true); // no byte goes out, so no answer would come
+        return Ok(true); // no byte would go out, and no answer come
     }
-    send_all(connection, line).call("send")?;
-    say!("send bytes: {}", line.len())?;
+    if line != b"read" {
+        send_all(connection, line).call("send")?;
+        say!("send bytes: {}", line.len())?;
+    }
     let mut answer = [0; 1024];
     match receive(connection, &mut answer).call("read")? {
         Received::Data(length) => say!("{}", printable(&answer[..length]))?,

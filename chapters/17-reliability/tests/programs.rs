@@ -120,6 +120,17 @@ fn errors_are_counted() {
 }
 
 #[test]
+fn a_read_without_a_request() {
+    let (client, mut connection) = client(&["reliable-client01"]);
+    client.types("read").unwrap();
+    connection.write_all(b"news").unwrap();
+    client.says("news").unwrap();
+    client.closes_input();
+    assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+    assert_eq!(client.out().text(), "news\n");
+}
+
+#[test]
 fn a_timeout_ends_the_wait() {
     let (client, _connection) = client(&["reliable-client01", "--timeout", "0.05"]);
     client.types("good").unwrap();

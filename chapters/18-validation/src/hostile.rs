@@ -1,14 +1,14 @@
 //! What no friendly client would do.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use common::io::send_all;
 use common::{Call, CallError, say};
+use nix::errno::Errno;
 use nix::libc::linger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
-use std::os::fd::AsFd;
 
 /// What to send in place of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,6 +19,8 @@ pub enum Hostile {
     Fits,
     /// The line "quit" with a 0 behind it: for strcmp it is "quit", for the stream it is not
     Nul,
+    /// A line of 600 bytes: samplebuffer03 reads at most 512 at once
+    Long,
     /// A megabyte without a newline
     Endless,
     /// Each value that a byte can have
@@ -72,6 +74,7 @@ impl Hostile {
             Self::Full => [&[b'x'; 128][..], b"next\n"].concat(),
             Self::Fits => b"012345678\n".to_vec(),
             Self::Nul => b"quit\0\n".to_vec(),
+            Self::Long => [&[b'x'; 599][..], b"\n"].concat(),
             Self::Endless => vec![b'x'; 1 << 20],
             Self::Binary => (0..=255).collect(),
             Self::Reset | Self::Silent => b"half".to_vec(),
@@ -89,7 +92,7 @@ fn dribble(connection: &OwnedFd) -> Result<(), CallError> {
         match poll(&mut server, pause) {
             Ok(0) => send_all(connection, b"x").call("send")?,
             Ok(_) => return Ok(()),
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(error).call("poll"),
         }
     }

@@ -215,7 +215,7 @@ fn e3_a_line_that_exactly_fits() {
 /// Everything that the client can do, against every server: it ends its own connection at most.
 #[test]
 fn no_client_ends_a_server() {
-    let names = ["full", "fits", "nul", "endless", "binary", "reset"];
+    let names = ["full", "fits", "nul", "long", "endless", "binary", "reset"];
     for program in SERVERS {
         let (server, address) = server(program, &[]);
         for name in names {
@@ -276,6 +276,7 @@ fn the_client_sends_what_it_is_told() {
     assert_eq!(bytes("full"), [&[b'x'; 128][..], b"next\n"].concat());
     assert_eq!(bytes("fits"), b"012345678\n");
     assert_eq!(bytes("nul"), b"quit\0\n");
+    assert_eq!(bytes("long"), [&[b'x'; 599][..], b"\n"].concat());
     assert_eq!(bytes("endless"), vec![b'x'; 1 << 20]);
     assert_eq!(bytes("binary"), (0..=255).collect::<Vec<u8>>());
     assert_eq!(bytes("reset").len() % 4, 0); // all or, with the reset close behind, nothing

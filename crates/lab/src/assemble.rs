@@ -31,6 +31,8 @@ struct Directory {
     takers: HashMap<(Arc<str>, u16), Takers>,
     /// The start of each program, by column, and its host.
     programs: HashMap<usize, (Arc<str>, Duration)>,
+    /// When a program ended, by column.
+    ends: HashMap<usize, Duration>,
     /// Ends that have begun a conversation: there was a program behind them, even if it was gone before we looked.
     active: HashSet<(Arc<str>, SocketAddr)>,
 }
@@ -52,13 +54,17 @@ impl Directory {
             let inner = &process.inner;
             (inner.column, (Arc::from(inner.host.name()), shared.clock.at(inner.program.started())))
         });
+        let ended = book.processes.iter().filter_map(|process| {
+            let end = process.ended()?;
+            Some((process.inner.column, shared.clock.at(end.at)))
+        });
         let begins = |packet: &&Packet| match &packet.kind {
             Kind::Tcp(tcp) => tcp.flags.has(SYN) && !tcp.flags.has(ACK),
             Kind::Udp | Kind::Fragment(_) => true,
             _ => false,
         };
         let active = packets.iter().filter(begins).map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
-        Self { owners, takers, programs: programs.collect(), active: active.collect() }
+        Self { owners, takers, programs: programs.collect(), ends: ended.collect(), active: active.collect() }
     }
 
     /// The column of one end of a packet; `other` is the column of its other end, where that is known.
@@ -69,6 +75,13 @@ impl Directory {
             return owner;
         }
         let takers = self.takers.get(&(Arc::clone(&end.host), end.local.port())).into_iter().flatten();
+        // Of several that run, the one with just this address is closer than one with all of them.
+        let runs = |column: &usize| self.ends.get(column).is_none_or(|ended| *ended >= at);
+        let exact = takers.clone().filter(|(local, column)| *local == end.local && runs(column));
+        let exact = self.latest(exact.map(|(_, column)| *column), at);
+        if exact.is_some() {
+            return exact;
+        }
         let takes = takers.filter(|(local, _)| *local == end.local || local.ip().is_unspecified());
         let known = self.latest(takes.map(|(_, column)| *column), at);
         if known.is_some() || !self.active.contains(&(Arc::clone(&end.host), end.local)) {
@@ -137,6 +150,38 @@ fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed>
     with_columns.collect()
 }
 
+/// For the ladder: what a router hands on is one arrow, from the sender to the receiver, and not one for each wire.
+fn whole_ways(book: &Book, passed: Vec<Passed>) -> Vec<Passed> {
+    let owns = |name: &Arc<str>, address: SocketAddr| {
+        let hosts = book.hosts.iter().find(|host| host.name() == &**name);
+        hosts.is_none_or(|host| host.owns(address.ip()))
+    };
+    let same = |first: &Packet, second: &Packet| {
+        first.hosts.1.as_ref() == Some(&second.hosts.0)
+            && (first.source, first.destination) == (second.source, second.destination)
+            && (&first.kind, first.length) == (&second.kind, second.length)
+    };
+    let mut whole: Vec<Passed> = Vec::with_capacity(passed.len());
+    // Where packets are that have come to a router, the oldest first.
+    let mut waiting: Vec<usize> = Vec::new();
+    for next in passed {
+        if !owns(&next.hosts.0, next.source)
+            && let Some(place) = waiting.iter().position(|&index| same(&whole[index].packet, &next.packet))
+        {
+            let index = waiting.remove(place);
+            whole[index].to = next.to;
+            whole[index].packet.arrived = next.packet.arrived;
+            whole[index].packet.hosts.1 = next.packet.hosts.1;
+            continue;
+        }
+        if next.arrived.is_some() && next.hosts.1.as_ref().is_some_and(|host| !owns(host, next.destination)) {
+            waiting.push(whole.len());
+        }
+        whole.push(next);
+    }
+    whole
+}
+
 /// Only the first fragment of a datagram has its ports. Those that follow it belong to the same program.
 fn give_fragments_ports(packets: &mut [Packet]) {
     let mut firsts = HashMap::new();
@@ -160,7 +205,7 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let logs = logs(&parts);
     let mut columns = parts.columns.clone();
     let mut events = shared.book().events.clone();
-    let passed = passed(&parts, &logs, shared);
+    let passed = whole_ways(&parts, passed(&parts, &logs, shared));
     let crowds = shared.book().crowds.clone();
     let left_out = |ends: [SocketAddr; 2]| {
         let ports = ends.map(|end| end.port());

@@ -342,7 +342,9 @@ impl State {
         let at = |found: fn(&Port, IpAddr) -> bool| {
             self.ports.iter().position(|port| port.as_ref().is_some_and(|port| found(port, address)))
         };
-        at(|port, address| port.addresses.contains(&address)).or_else(|| at(|port, _| port.gateway))
+        // The address of a host that is down is on this wire, and nobody has it: nothing for the router.
+        let down = self.homes.iter().any(|(home, _)| *home == address);
+        at(|port, address| port.addresses.contains(&address)).or_else(|| at(|port, _| port.gateway).filter(|_| !down))
     }
 
     fn treat(&mut self, packet: Packet, mut frame: Vec<u8>) {

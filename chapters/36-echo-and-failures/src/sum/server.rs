@@ -39,11 +39,16 @@ fn add_structs(connection: &OwnedFd) -> anyhow::Result<()> {
             Filled::CutOff(count) => anyhow::bail!("a struct of {count} bytes in place of {SIZE}"),
         }
         let sum = sum_of_struct(&memory);
-        say!("{memory:02x?} is {sum}")?;
+        say!("{} is {sum}", hexadecimal(&memory))?;
         writen(connection, &sum.to_ne_bytes()).call("write")?;
     }
 }
 // ANCHOR_END: binary
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(" ")
+}
 
 // ANCHOR: text
 fn add_lines(connection: &OwnedFd) -> anyhow::Result<()> {

@@ -167,7 +167,10 @@ fn server_closes_first(lab: &Lab) -> Outcome {
     a_server_and_its_end(&host, lab, first, "addressused", "127.0.0.1", PORT)?;
     let second = starts(&host, "addressused")?;
     let sockets = host.sockets()?;
-    let left: Vec<&Socket> = sockets.iter().filter(|s| at(PORT)(s) || listens_on(PORT)(s)).collect();
+    let left: Vec<&Socket> = sockets
+        .iter()
+        .filter(|s| at(PORT)(s) || listens_on(PORT)(s))
+        .collect();
     lab.central(
         "the second server is refused: bind fails with EADDRINUSE",
         second.errors().says(IN_USE),
@@ -196,11 +199,16 @@ fn server_closes_first(lab: &Lab) -> Outcome {
 
 fn reuseaddr(lab: &Lab) -> Outcome {
     let host = lab.host()?;
+    lab.leaves_out(PORT + 1..=PORT + 2); // the connections of the second and third look like that of the first
     let restarts = |port: u16, before: &str, after: &str| -> Result<Process, LabError> {
         a_server_and_its_end(&host, lab, First::Server, before, "127.0.0.1", port)?;
         starts(&host, &format!("{after} --port {port}"))
     };
-    restarts(PORT, lab.vary("addressused02", "addressused"), "addressused02")?;
+    restarts(
+        PORT,
+        lab.vary("addressused02", "addressused"),
+        "addressused02",
+    )?;
     let before_only = restarts(PORT + 1, "addressused02", "addressused")?;
     let after_only = restarts(PORT + 2, "addressused", "addressused02")?;
 
@@ -273,9 +281,13 @@ fn same_four_tuple(lab: &Lab) -> Outcome {
     let old = syns();
     let begun = lab.now();
     if lab.is_control() {
-        let first = old.first().ok_or(LabError::Impossible("no packets are seen".into()))?;
+        let first = old
+            .first()
+            .ok_or(LabError::Impossible("no packets are seen".into()))?;
         near.wire().inject(first);
-        lab.until("it is answered", || lab.packets().from(&far).since(begun).some())?;
+        lab.until("it is answered", || {
+            lab.packets().from(&far).since(begun).some()
+        })?;
     } else {
         let again = connects(&near, "10.0.0.2 --from 10.0.0.1:40000")?;
         again.types("data2")?;
@@ -288,10 +300,17 @@ fn same_four_tuple(lab: &Lab) -> Outcome {
     );
     lab.central(
         "the same four-tuple is ESTABLISHED now, and no longer in TIME-WAIT",
-        far.has(TcpState::Established, |s| at(PORT)(s) && s.remote == FROM.into()).and(!waits()),
+        far.has(TcpState::Established, |s| {
+            at(PORT)(s) && s.remote == FROM.into()
+        })
+        .and(!waits()),
     );
     let tcp = |packets: &[Passed]| packets.first().and_then(|packet| packet.tcp().copied());
-    let ends = |packets: &[Passed]| packets.first().map(|packet| (packet.source, packet.destination));
+    let ends = |packets: &[Passed]| {
+        packets
+            .first()
+            .map(|packet| (packet.source, packet.destination))
+    };
     lab.claim(
         "both SYNs have the same addresses and ports",
         new.check(ends(&old).is_some() && ends(&old) == ends(&new)),
@@ -300,7 +319,10 @@ fn same_four_tuple(lab: &Lab) -> Outcome {
         // The numbers go round: "higher" is less than half of the way ahead (RFC 9293, section 3.4).
         (new.sequence.wrapping_sub(old.sequence) as i32) > 0
     });
-    lab.central("the new one has the higher sequence number", new.check(higher));
+    lab.central(
+        "the new one has the higher sequence number",
+        new.check(higher),
+    );
     let later = tcp(&old).zip(tcp(&new)).is_some_and(|(old, new)| {
         let times = old.timestamps.zip(new.timestamps);
         times.is_some_and(|(old, new)| (new.0.wrapping_sub(old.0) as i32) > 0)
@@ -315,31 +337,54 @@ fn one_port_three_addresses(lab: &Lab) -> Outcome {
     const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let host = lab.host()?;
     let listening = || -> Result<HashSet<IpAddr>, LabError> {
-        let sockets = host.sockets()?.into_iter().filter(|s| s.state == TcpState::Listen);
+        let sockets = host
+            .sockets()?
+            .into_iter()
+            .filter(|s| s.state == TcpState::Listen);
         Ok(sockets.map(|socket| socket.local.ip()).collect())
+    };
+    // Named by its address, so that those that follow it there stand below it.
+    let starts_at = |program: &str, address: IpAddr| -> Result<Process, LabError> {
+        let command = format!("chap-15 {program} --bind {address}");
+        let server = host.program(&command).named(&address.to_string()).start()?;
+        if server.listens().is_err() {
+            server.ends()?;
+        }
+        Ok(server)
     };
     // Both are tried, and ended when it is clear who listens.
     let pair = |program: &str, addresses: [IpAddr; 2]| -> Result<HashSet<IpAddr>, LabError> {
-        let servers = addresses.map(|address| starts(&host, &format!("{program} --bind {address}")));
+        let servers = addresses.map(|address| starts_at(program, address));
         let found = listening();
         for server in servers {
             server?.kill()?;
         }
         found
     };
+    lab.notes("two addresses, no option");
     let two = pair("addressused", [LEFT, RIGHT])?;
+    lab.notes("one address and then all of them, SO_REUSEADDR");
     let wildcard_last = pair("addressused02", [LEFT, ANY])?;
+    lab.notes("all of them and then one, SO_REUSEADDR");
     let wildcard_first = pair("addressused02", [ANY, LEFT])?;
 
+    lab.notes("three servers, SO_REUSEPORT");
     const SHARED: &str = "reuseport --servers 1 --no-accept";
-    for (program, address) in [(lab.vary(SHARED, "addressused02"), LEFT), (SHARED, RIGHT), (SHARED, ANY)] {
-        starts(&host, &format!("{program} --bind {address}"))?;
+    for (program, address) in [
+        (lab.vary(SHARED, "addressused02"), LEFT),
+        (SHARED, RIGHT),
+        (SHARED, ANY),
+    ] {
+        starts_at(program, address)?;
     }
     let all = listening()?;
     for address in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
         connects(&host, address)?;
     }
-    let queues = host.sockets()?.into_iter().filter(|s| s.state == TcpState::Listen);
+    let queues = host
+        .sockets()?
+        .into_iter()
+        .filter(|s| s.state == TcpState::Listen);
     let mut queues: Vec<_> = queues.map(|s| (s.local.ip(), s.receive_queue)).collect();
     queues.sort();
 
@@ -383,9 +428,13 @@ fn reuseport(lab: &Lab) -> Outcome {
     let queues = || -> HashMap<u32, u32> {
         let sockets = host.sockets().unwrap_or_default().into_iter();
         let listening = sockets.filter(|socket| socket.state == TcpState::Listen);
-        listening.map(|socket| (socket.inode, socket.receive_queue)).collect()
+        listening
+            .map(|socket| (socket.inode, socket.receive_queue))
+            .collect()
     };
-    lab.until("all of them wait", || equal(queues().values().sum::<u32>(), CLIENTS))?;
+    lab.until("all of them wait", || {
+        equal(queues().values().sum::<u32>(), CLIENTS)
+    })?;
     let before = queues();
     server.types("close 1")?;
     server.says("server 1: closed")?;
@@ -398,14 +447,20 @@ fn reuseport(lab: &Lab) -> Outcome {
         equal(before.len(), 2).and(all(before.values().map(|&waiting| within(waiting, 1..)))),
     );
     let resets = || {
-        let resets = lab.packets().with(RST).that(|packet| packet.source.port() == PORT);
+        let resets = lab
+            .packets()
+            .with(RST)
+            .that(|packet| packet.source.port() == PORT);
         let clients: HashSet<_> = resets.iter().map(|packet| packet.destination).collect();
         equal(clients.len() as u32, CLIENTS - kept)
     };
     if !lab.is_control() {
         lab.until("the resets are out", resets)?;
     }
-    lab.central("when one is closed, every connection in its queue is reset", resets());
+    lab.central(
+        "when one is closed, every connection in its queue is reset",
+        resets(),
+    );
     lab.central(
         "the other keeps its own queue, and gets nothing of it",
         equal(after.values().sum::<u32>(), kept),
@@ -419,11 +474,21 @@ fn reuseport(lab: &Lab) -> Outcome {
 fn udp_reuseaddr(lab: &Lab) -> Outcome {
     const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(239, 1, 2, 3));
     let host = lab.host()?;
+    lab.leaves_out(0..=0); // IGMP, which has no ports, tells a network who is a member; here there is none
     host.enter(|| set_multicast("lo", true))?;
     host.routes(GROUP, 32, Route::Device("lo".into()))?;
-    let receiver = |options: &str| starts(&host, &format!("udpreuse --bind 0.0.0.0 --group {GROUP} {options}"));
+    let receiver = |options: &str| {
+        starts(
+            &host,
+            &format!("udpreuse --bind 0.0.0.0 --group {GROUP} {options}"),
+        )
+    };
     let [first, second] = [receiver("")?, receiver(lab.vary("", "--no-reuse"))?];
-    let both = host.udp_sockets()?.into_iter().filter(|socket| socket.local.port() == PORT).count();
+    let both = host
+        .udp_sockets()?
+        .into_iter()
+        .filter(|socket| socket.local.port() == PORT)
+        .count();
     let sends = |address: &str, line: &str| -> Result<(), LabError> {
         let sender = host.start(&format!("chap-6 udpclient {address} --no-wait"))?;
         sender.types(line)?;
@@ -443,7 +508,10 @@ fn udp_reuseaddr(lab: &Lab) -> Outcome {
         second.output().says("one"),
     );
     lab.central("and not to the other", first.output().lacks("one"));
-    lab.central("the multicast datagram goes to both", second.output().says("all"));
+    lab.central(
+        "the multicast datagram goes to both",
+        second.output().says("all"),
+    );
     lab.claim("to the first as well", first.output().says("all"));
     lab.done()
 }
@@ -479,11 +547,15 @@ fn not_tw_reuse(lab: &Lab) -> Outcome {
     connects(&host, &format!("{bound} --reuseaddr"))?;
     lab.claim(
         "a client that binds this port itself is refused by bind: EADDRINUSE",
-        without.errors().says(&format!("bind 127.0.0.1:50000: {IN_USE}")),
+        without
+            .errors()
+            .says(&format!("bind 127.0.0.1:50000: {IN_USE}")),
     );
     lab.claim(
         "with SO_REUSEADDR it may bind, and connects: it has the four-tuple that was in TIME-WAIT",
-        host.has(TcpState::Established, |s| towards(OTHER)(s) && s.local.port() == 50000),
+        host.has(TcpState::Established, |s| {
+            towards(OTHER)(s) && s.local.port() == 50000
+        }),
     );
     lab.done()
 }

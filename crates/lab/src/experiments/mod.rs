@@ -13,8 +13,10 @@ mod chap11;
 mod chap12;
 mod chap15;
 mod chap16;
+mod chap17;
 mod chap18;
 mod chap36;
+mod chap37;
 
 const CHAPTERS: &[&[Experiment]] = &[
     chap02::EXPERIMENTS,
@@ -28,8 +30,10 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap12::EXPERIMENTS,
     chap15::EXPERIMENTS,
     chap16::EXPERIMENTS,
+    chap17::EXPERIMENTS,
     chap18::EXPERIMENTS,
     chap36::EXPERIMENTS,
+    chap37::EXPERIMENTS,
 ];
 
 /// Every experiment, in the order of the chapters.
