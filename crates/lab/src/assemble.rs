@@ -21,6 +21,9 @@ struct End {
     remote: SocketAddr,
 }
 
+/// How long after a program's end its last lines may be read.
+const READING: Duration = Duration::from_millis(3);
+
 /// Local addresses, and the columns that had a socket there.
 type Takers = Vec<(SocketAddr, usize)>;
 
@@ -246,8 +249,11 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     for process in &parts.processes {
         let inner = &process.inner;
         let end = process.ended();
-        // We may read a last line only after we have learnt of the end.
-        let at = |moment: Instant| shared.clock.at(end.map_or(moment, |end| moment.min(end.at)));
+        // We may read a last line only shortly after we have learnt of the end. Later ones are of children that live on.
+        let at = |moment: Instant| {
+            let late = end.filter(|end| moment.saturating_duration_since(end.at) < READING);
+            shared.clock.at(late.map_or(moment, |end| moment.min(end.at)))
+        };
         for line in process.out().lines() {
             events.push(Event { at: at(line.at), what: What::Said(inner.column, line.text) });
         }

@@ -325,6 +325,11 @@ impl<H: Handler> TcpConnection<'_, H> {
         self.link.output.is_none()
     }
 
+    /// True when nothing is queued, nothing is being computed, and no input was left.
+    pub fn is_quiet(&self) -> bool {
+        self.all_sent() && self.link.jobs() == 0 && self.link.kept.is_none()
+    }
+
     /// Ends our direction in order: what is queued or being computed is sent, then the peer is told that nothing follows;
     /// its own end is awaited, for [`Limits::linger`](crate::Limits) at most. Input is not looked at any more.
     pub fn shutdown(&mut self) {

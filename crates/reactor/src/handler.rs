@@ -43,10 +43,14 @@ pub trait Handler: Sized + 'static {
         connection.end(End::TimedOut);
     }
 
-    /// The server stops. By default what is queued or being computed is still sent; a handler with a request in flight
-    /// may answer that first. After the server's deadline every connection is closed.
+    /// The server stops. By default a quiet connection is closed, and another one when what is queued or being computed has
+    /// been sent; a handler with a request in flight may answer that first. After the server's deadline every connection
+    /// is closed.
     fn stopping(&mut self, connection: &mut TcpConnection<Self>) {
-        connection.shutdown();
+        match connection.is_quiet() {
+            true => connection.close_when_sent(),
+            false => connection.shutdown(),
+        }
     }
 
     /// The connection has ended; this is the last call. What is sent now goes nowhere.

@@ -139,6 +139,7 @@ fn a_handler_may_produce_as_the_peer_takes() {
                 .enumerate()
                 .all(|(n, piece)| piece[0] == n as u8)
         );
+        drop(stream);
         server.stop();
     });
 }

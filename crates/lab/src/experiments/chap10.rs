@@ -68,7 +68,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "10/sixty-seconds",
         "TIME-WAIT lasts 60 seconds, FIN-WAIT-2 as long as tcp_fin_timeout says",
         sixty_seconds,
-        "the server does not close, so that the client stays in FIN-WAIT-2",
+        "the server does not close the second connection, so that it stays in FIN-WAIT-2",
     )
     .isolated()
     .slow(),
@@ -505,22 +505,30 @@ fn sixty_seconds(lab: &Lab) -> Outcome {
     let (first, one) = connected(&host, &host, "")?;
     server.says("accepted")?;
     ends(&first)?;
-    let began = lab.now();
+    lab.until("the first end is in FIN-WAIT-2", || host.has(TcpState::FinWait2, |s| s.local == one))?;
+    let fin_wait = lasts(one, lab.now());
+    server.types("")?;
+    server.says("client closed")?;
+
+    let (second, other) = connected(&host, &host, "")?;
+    server.says("accepted")?;
+    ends(&second)?;
     if !lab.is_control() {
         server.types("")?;
         server.says("client closed")?;
-        lab.until("the first end is in TIME-WAIT", || host.has(TcpState::TimeWait, |s| s.local == one))?;
     }
-    let (second, other) = connected(&host, &host, "")?;
-    ends(&second)?;
-    lab.until("the second end is in FIN-WAIT-2", || host.has(TcpState::FinWait2, |s| s.local == other))?;
-    let fin_wait = lasts(other, lab.now());
-    let still_there = host.has(TcpState::TimeWait, |s| s.local == one);
-    let time_wait = lasts(one, began);
+    lab.until("the second end waits", || {
+        host.has(lab.vary(TcpState::TimeWait, TcpState::FinWait2), |s| s.local == other)
+    })?;
+    let waits = host.has(TcpState::TimeWait, |s| s.local == other);
+    let time_wait = lasts(other, lab.now());
 
     let seconds = |range: std::ops::Range<u64>| Duration::from_secs(range.start)..Duration::from_secs(range.end);
     lab.claim("FIN-WAIT-2 lasts four seconds, as tcp_fin_timeout says", within(fin_wait, seconds(3..15)));
-    lab.central("TIME-WAIT is still there after that", still_there);
-    lab.central("it lasts for 60 seconds", within(time_wait, seconds(59..75)));
+    lab.claim("the server's FIN comes after that, finds nobody, and is answered with a reset", {
+        lab.packets().with(RST).that(|packet| packet.source == one).some()
+    });
+    lab.central("the second end is in TIME-WAIT", waits);
+    lab.central("that lasts for 60 seconds", within(time_wait, seconds(59..75)));
     lab.done()
 }

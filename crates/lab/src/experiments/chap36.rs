@@ -922,6 +922,11 @@ fn host_shutdown(lab: &Lab) -> Outcome {
         &[of_busy],
         Signal::SIGSTOP,
     );
+    let stopped = |child: &(Pid, char)| *child == (of_busy, 'T');
+    lab.until("the child stands still", || {
+        let children = children(&server);
+        Check::new(children.iter().any(stopped), format_args!("{children:?}"))
+    })?;
     busy.types("data2")?;
     lab.until("the line waits unread", || {
         far.has(TcpState::Established, |socket| {
