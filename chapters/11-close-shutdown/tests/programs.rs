@@ -108,7 +108,15 @@ fn after_shutdown_read_a_read_returns_at_once() {
 fn sharing_ends_with_the_client() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let client = chap_11(&["graceclient", "127.0.0.1", "--port", &port, "--share", "--stay", "0"]);
+    let client = chap_11(&[
+        "graceclient",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--share",
+        "--stay",
+        "0",
+    ]);
     let (mut connection, _) = listener.accept().unwrap();
     client.types("data1").unwrap();
     client.types("close").unwrap();

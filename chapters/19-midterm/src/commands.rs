@@ -37,11 +37,10 @@ pub enum Answer {
 }
 
 impl Shell {
-    /// A shell in the directory that is called `.` in this one.
-    pub fn new(start: impl AsFd, prefix: bool) -> Result<Self, CallError> {
-        let here = open(start, OsStr::new(".")).call("openat .")?;
+    /// A shell in this directory.
+    pub fn new(start: &OwnedFd, prefix: bool) -> Result<Self, CallError> {
         Ok(Self {
-            here,
+            here: start.try_clone().call("fcntl F_DUPFD_CLOEXEC")?,
             previous: None,
             prefix,
         })
@@ -54,7 +53,7 @@ impl Shell {
         let blank = line.iter().position(|&byte| byte == b' ');
         let (word, argument) = line.split_at(blank.unwrap_or(line.len()));
         let argument = argument.trim_ascii_start();
-        if self.is(word, b"quit") && argument.is_empty() {
+        if word == b"quit" && argument.is_empty() {
             return Answer::Quit;
         }
         let reply = self.reply(word, argument);
@@ -62,16 +61,14 @@ impl Shell {
     }
 
     fn reply(&mut self, word: &[u8], argument: &[u8]) -> anyhow::Result<Vec<u8>> {
-        ensure!(!word.is_empty() || self.prefix, "an empty line is no command");
-        if self.is(word, b"cd") && !argument.is_empty() {
-            return self.cd(argument);
-        }
-        let command = match () {
-            () if self.is(word, b"ls") => Self::ls,
-            () if self.is(word, b"pwd") => Self::pwd,
-            () if self.is(word, b"cd") => bail!("cd needs a directory"),
-            () if self.is(word, b"quit") => bail!("quit takes no argument"),
-            () => bail!("unknown command: {}", printable(word)),
+        let command = match word {
+            b"cd" if argument.is_empty() => bail!("cd needs a directory"),
+            b"cd" => return self.cd(argument),
+            word if self.is(word, b"ls") => Self::ls,
+            word if self.is(word, b"pwd") => Self::pwd,
+            b"quit" => bail!("quit takes no argument"),
+            b"" => bail!("an empty line is no command"),
+            word => bail!("unknown command: {}", printable(word)),
         };
         ensure!(argument.is_empty(), "{} takes no argument", printable(word));
         command(self)
@@ -96,12 +93,12 @@ impl Shell {
         let target = match to {
             b"-" => {
                 let previous = self.previous.as_ref();
-                open(previous.context("cd -: there is no previous directory")?, OsStr::new("."))
+                let previous = previous.context("cd -: there is no previous directory")?;
+                previous.try_clone().call(&what)?
             }
-            b"~" => open(&self.here, &home().context(what.clone())?),
-            path => open(&self.here, OsStr::from_bytes(path)),
+            b"~" => open(&self.here, &home().context(what.clone())?).call(&what)?,
+            path => open(&self.here, OsStr::from_bytes(path)).call(&what)?,
         };
-        let target = target.call(&what)?;
         // To open a directory like this needs no right on it; to be in it needs the right to search it.
         fchdir(&target).call(&what)?;
         self.previous = Some(replace(&mut self.here, target));
@@ -145,7 +142,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("sub")).unwrap();
         let start = open(AT_FDCWD, directory.path().as_os_str()).unwrap();
-        let shell = Shell::new(start, prefix).unwrap();
+        let shell = Shell::new(&start, prefix).unwrap();
         (directory, shell)
     }
 

@@ -29,10 +29,12 @@ impl LineReader {
             if line.last() == Some(&b'\r') {
                 line.pop();
             }
-            return Some(match std::mem::take(&mut self.too_long) || line.len() > LONGEST {
-                true => Line::TooLong,
-                false => Line::Whole(line),
-            });
+            return Some(
+                match std::mem::take(&mut self.too_long) || line.len() > LONGEST {
+                    true => Line::TooLong,
+                    false => Line::Whole(line),
+                },
+            );
         }
         // One byte more than a line may have: it could be the CR.
         self.too_long |= self.line.len() > LONGEST;
@@ -56,7 +58,10 @@ mod tests {
 
     fn lines(stream: &[u8]) -> Vec<Line> {
         let mut reader = LineReader::default();
-        stream.iter().filter_map(|&byte| reader.push(byte)).collect()
+        stream
+            .iter()
+            .filter_map(|&byte| reader.push(byte))
+            .collect()
     }
 
     #[test]
@@ -71,7 +76,18 @@ mod tests {
     fn e3_exactly_full_line() {
         for end in [&b"\n"[..], b"\r\n"] {
             let fits = vec![b'x'; LONGEST];
-            let stream = [&fits, end, &fits, b"x", end, &[b'y'; 1 << 20], end, b"ls", end].concat();
+            let stream = [
+                &fits,
+                end,
+                &fits,
+                b"x",
+                end,
+                &[b'y'; 1 << 20],
+                end,
+                b"ls",
+                end,
+            ]
+            .concat();
             let expected = [
                 Line::Whole(fits),
                 Line::TooLong,

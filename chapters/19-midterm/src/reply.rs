@@ -40,7 +40,11 @@ impl Replies {
         let head = &self.bytes[..self.bytes.len().min(HEADER)];
         let Some(newline) = head.iter().position(|&byte| byte == b'\n') else {
             let digits = head.iter().all(u8::is_ascii_digit) && head.len() < HEADER;
-            return if digits { Ok(None) } else { Err(no_length(head)) };
+            return if digits {
+                Ok(None)
+            } else {
+                Err(no_length(head))
+            };
         };
         let length = parse(&head[..newline]).ok_or_else(|| no_length(&head[..newline]))?;
         if length > LONGEST {
@@ -68,7 +72,9 @@ impl Replies {
 /// Digits and nothing else: `parse` alone would take "+6".
 fn parse(digits: &[u8]) -> Option<usize> {
     let text = str::from_utf8(digits).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 fn no_length(bytes: &[u8]) -> FrameError {
@@ -103,8 +109,18 @@ mod tests {
             replies.push(stream);
             replies.next().unwrap_err()
         };
-        for garbage in [&b"\n"[..], b"+6\n/home\n", b"-1\n", b"HTTP/1.1 200 OK\r\n", b"\xff", b"99999999999999999999"] {
-            assert!(matches!(refused(garbage), FrameError::NoLength(_)), "{garbage:?}");
+        for garbage in [
+            &b"\n"[..],
+            b"+6\n/home\n",
+            b"-1\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"\xff",
+            b"99999999999999999999",
+        ] {
+            assert!(
+                matches!(refused(garbage), FrameError::NoLength(_)),
+                "{garbage:?}"
+            );
         }
         assert_eq!(refused(b"67108865\n"), FrameError::TooLong(67_108_865));
     }

@@ -56,7 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     loop {
         // ANCHOR: typed
         // Lines that are here already: select does not see them.
-        while state == State::Typing && let Some(line) = typed.next_line() {
+        while state == State::Typing
+            && let Some(line) = typed.next_line()
+        {
             send_all(&connection, &[&line[..], b"\n"].concat()).call("send")?;
             state = State::Waiting;
             if line.trim_ascii() == b"quit" {
@@ -91,10 +93,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         // ANCHOR: replies
         let length = match receive(&connection, &mut buffer).call("read")? {
             Received::Data(length) => length,
-            Received::EndOfFile if state == State::Leaving => return Ok(()),
             Received::EndOfFile if replies.unfinished() > 0 => {
-                bail!("server terminated after {} bytes of a reply", replies.unfinished())
+                bail!(
+                    "server terminated after {} bytes of a reply",
+                    replies.unfinished()
+                )
             }
+            Received::EndOfFile if state == State::Leaving => return Ok(()),
             Received::EndOfFile => bail!("server terminated"),
             Received::Reset | Received::WouldBlock => Err(Errno::ECONNRESET).call("read")?,
         };
@@ -125,14 +130,19 @@ impl State {
 fn leave(connection: &OwnedFd) -> anyhow::Result<State> {
     match shutdown(connection.as_raw_fd(), Shutdown::Write) {
         Ok(()) | Err(Errno::ENOTCONN) => Ok(State::Leaving), // not connected: the server was quicker
-        outcome => outcome.call("shutdown").map(|()| State::Leaving).map_err(Into::into),
+        outcome => outcome
+            .call("shutdown")
+            .map(|()| State::Leaving)
+            .map_err(Into::into),
     }
 }
 
 /// Prints a reply. A name may hold any byte but two, so what would steer the terminal is shown as an escape.
 fn print(reply: &[u8]) -> Result<(), OutputError> {
     let lines = reply.strip_suffix(b"\n").unwrap_or(reply);
-    let lines = lines.split(|&byte| byte == b'\n').map(|line| printable(line).to_string());
+    let lines = lines
+        .split(|&byte| byte == b'\n')
+        .map(|line| printable(line).to_string());
     match reply {
         [] => Ok(()),
         _ => say!("{}", lines.collect::<Vec<_>>().join("\n")),

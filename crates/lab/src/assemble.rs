@@ -46,16 +46,32 @@ impl Directory {
         let mut takers: HashMap<_, Takers> = HashMap::new();
         for (host, log) in logs {
             for (&Tuple { local, remote }, columns) in &log.owners {
-                owners.insert(End { host: Arc::clone(host), local, remote }, columns.clone());
+                owners.insert(
+                    End {
+                        host: Arc::clone(host),
+                        local,
+                        remote,
+                    },
+                    columns.clone(),
+                );
                 if remote.port() == 0 {
                     let taking = columns.iter().map(|column| (local, *column));
-                    takers.entry((Arc::clone(host), local.port())).or_default().extend(taking);
+                    takers
+                        .entry((Arc::clone(host), local.port()))
+                        .or_default()
+                        .extend(taking);
                 }
             }
         }
         let programs = book.processes.iter().map(|process| {
             let inner = &process.inner;
-            (inner.column, (Arc::from(inner.host.name()), shared.clock.at(inner.program.started())))
+            (
+                inner.column,
+                (
+                    Arc::from(inner.host.name()),
+                    shared.clock.at(inner.program.started()),
+                ),
+            )
         });
         let ended = book.processes.iter().filter_map(|process| {
             let end = process.ended()?;
@@ -66,21 +82,39 @@ impl Directory {
             Kind::Udp | Kind::Fragment(_) => true,
             _ => false,
         };
-        let active = packets.iter().filter(begins).map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
-        Self { owners, takers, programs: programs.collect(), ends: ended.collect(), active: active.collect() }
+        let active = packets
+            .iter()
+            .filter(begins)
+            .map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
+        Self {
+            owners,
+            takers,
+            programs: programs.collect(),
+            ends: ended.collect(),
+            active: active.collect(),
+        }
     }
 
     /// The column of one end of a packet; `other` is the column of its other end, where that is known.
     fn column(&self, end: &End, at: Duration, other: Option<usize>) -> Option<usize> {
         // Those that are known may all have come later: an address and a port can be used again.
-        let owner = self.owners.get(end).and_then(|columns| self.latest(columns.iter().copied(), at));
+        let owner = self
+            .owners
+            .get(end)
+            .and_then(|columns| self.latest(columns.iter().copied(), at));
         if owner.is_some() {
             return owner;
         }
-        let takers = self.takers.get(&(Arc::clone(&end.host), end.local.port())).into_iter().flatten();
+        let takers = self
+            .takers
+            .get(&(Arc::clone(&end.host), end.local.port()))
+            .into_iter()
+            .flatten();
         // Of several that run, the one with just this address is closer than one with all of them.
         let runs = |column: &usize| self.ends.get(column).is_none_or(|ended| *ended >= at);
-        let exact = takers.clone().filter(|(local, column)| *local == end.local && runs(column));
+        let exact = takers
+            .clone()
+            .filter(|(local, column)| *local == end.local && runs(column));
         let exact = self.latest(exact.map(|(_, column)| *column), at);
         if exact.is_some() {
             return exact;
@@ -91,19 +125,35 @@ impl Directory {
             return known;
         }
         // The socket was gone before anybody could ask whose it was: it was opened by the program started last.
-        let here = self.programs.iter().filter(|(_, (host, _))| *host == end.host);
-        self.latest(here.map(|(column, _)| *column).filter(|column| Some(*column) != other), at)
+        let here = self
+            .programs
+            .iter()
+            .filter(|(_, (host, _))| *host == end.host);
+        self.latest(
+            here.map(|(column, _)| *column)
+                .filter(|column| Some(*column) != other),
+            at,
+        )
     }
 
     /// Of several programs the one that was started last, before a moment.
     fn latest(&self, columns: impl Iterator<Item = usize>, at: Duration) -> Option<usize> {
-        let started = |column: &usize| self.programs.get(column).map_or(Duration::ZERO, |(_, started)| *started);
-        columns.filter(|column| started(column) <= at).max_by_key(started)
+        let started = |column: &usize| {
+            self.programs
+                .get(column)
+                .map_or(Duration::ZERO, |(_, started)| *started)
+        };
+        columns
+            .filter(|column| started(column) <= at)
+            .max_by_key(started)
     }
 }
 
 fn logs(book: &Book) -> Vec<(Arc<str>, Log)> {
-    book.hosts.iter().map(|host| (Arc::from(host.name()), host.log())).collect()
+    book.hosts
+        .iter()
+        .map(|host| (Arc::from(host.name()), host.log()))
+        .collect()
 }
 
 /// All packets with their columns.
@@ -111,7 +161,10 @@ pub(crate) fn packets(shared: &Shared) -> Packets {
     let book = Parts::of(shared);
     let logs = logs(&book.0);
     let refused = logs.iter().find_map(|(_, log)| log.capture_refused.clone());
-    Packets { all: passed(&book.0, &logs, shared), refused }
+    Packets {
+        all: passed(&book.0, &logs, shared),
+        refused,
+    }
 }
 
 /// A copy of the book's lists of hosts, wires and processes, so that the lock is not held while the kernel is asked.
@@ -142,9 +195,17 @@ fn passed(book: &Book, logs: &[(Arc<str>, Log)], shared: &Shared) -> Vec<Passed>
             Some((from, to)) => (to, from),
             None => (packet.source, packet.destination),
         };
-        let sender = End { host: Arc::clone(&packet.hosts.0), local: source, remote: destination };
+        let sender = End {
+            host: Arc::clone(&packet.hosts.0),
+            local: source,
+            remote: destination,
+        };
         let receiver = packet.hosts.1.as_ref();
-        let receiver = receiver.map(|host| End { host: Arc::clone(host), local: destination, remote: source });
+        let receiver = receiver.map(|host| End {
+            host: Arc::clone(host),
+            local: destination,
+            remote: source,
+        });
         let known = |end: &End| directory.column(end, packet.sent, None);
         let from = directory.column(&sender, packet.sent, receiver.as_ref().and_then(known));
         let to = receiver.and_then(|end| directory.column(&end, packet.sent, from));
@@ -169,7 +230,9 @@ fn whole_ways(book: &Book, passed: Vec<Passed>) -> Vec<Passed> {
     let mut waiting: Vec<usize> = Vec::new();
     for next in passed {
         if !owns(&next.hosts.0, next.source)
-            && let Some(place) = waiting.iter().position(|&index| same(&whole[index].packet, &next.packet))
+            && let Some(place) = waiting
+                .iter()
+                .position(|&index| same(&whole[index].packet, &next.packet))
         {
             let index = waiting.remove(place);
             whole[index].to = next.to;
@@ -177,7 +240,13 @@ fn whole_ways(book: &Book, passed: Vec<Passed>) -> Vec<Passed> {
             whole[index].packet.hosts.1 = next.packet.hosts.1;
             continue;
         }
-        if next.arrived.is_some() && next.hosts.1.as_ref().is_some_and(|host| !owns(host, next.destination)) {
+        if next.arrived.is_some()
+            && next
+                .hosts
+                .1
+                .as_ref()
+                .is_some_and(|host| !owns(host, next.destination))
+        {
             waiting.push(whole.len());
         }
         whole.push(next);
@@ -189,7 +258,11 @@ fn whole_ways(book: &Book, passed: Vec<Passed>) -> Vec<Passed> {
 fn give_fragments_ports(packets: &mut [Packet]) {
     let mut firsts = HashMap::new();
     for packet in packets {
-        let ends = (Arc::clone(&packet.hosts.0), packet.source.ip(), packet.destination.ip());
+        let ends = (
+            Arc::clone(&packet.hosts.0),
+            packet.source.ip(),
+            packet.destination.ip(),
+        );
         if !matches!(packet.kind, Kind::Fragment(_)) {
             continue;
         }
@@ -212,19 +285,29 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let crowds = shared.book().crowds.clone();
     let left_out = |ends: [SocketAddr; 2]| {
         let ports = ends.map(|end| end.port());
-        crowds.iter().any(|crowd| ports.iter().any(|port| crowd.contains(port)))
+        crowds
+            .iter()
+            .any(|crowd| ports.iter().any(|port| crowd.contains(port)))
     };
     let mut kernels = Kernels::default();
-    for packet in passed.iter().filter(|packet| !left_out([packet.source, packet.destination])) {
+    for packet in passed
+        .iter()
+        .filter(|packet| !left_out([packet.source, packet.destination]))
+    {
         let mut place = |known: Option<usize>, host: Option<&Arc<str>>| {
             known.or_else(|| host.map(|host| kernels.column(host, &parts, &mut columns)))
         };
         let from = place(packet.from, Some(&packet.hosts.0));
         let to = place(packet.to, packet.hosts.1.as_ref());
         let hosts = [Some(&packet.hosts.0), packet.hosts.1.as_ref()];
-        for ((column, address), host) in [(from, packet.source), (to, packet.destination)].into_iter().zip(hosts) {
+        for ((column, address), host) in [(from, packet.source), (to, packet.destination)]
+            .into_iter()
+            .zip(hosts)
+        {
             // What a router hands on is not its own address.
-            let own = |known: &Host| host.is_some_and(|host| known.name() == &**host) && known.owns(address.ip());
+            let own = |known: &Host| {
+                host.is_some_and(|host| known.name() == &**host) && known.owns(address.ip())
+            };
             if let Some(column) = column.and_then(|column| columns.get_mut(column))
                 && address.port() != 0
                 && parts.hosts.iter().any(own)
@@ -232,17 +315,38 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
                 column.address.get_or_insert(address.to_string());
             }
         }
-        events.push(Event { at: packet.sent, what: What::Packet { from, to, packet: packet.packet.clone() } });
+        events.push(Event {
+            at: packet.sent,
+            what: What::Packet {
+                from,
+                to,
+                packet: packet.packet.clone(),
+            },
+        });
     }
     let empty = Vec::new();
     let directory = Directory::new(&parts, &logs, &empty, shared);
     for (host, log) in &logs {
         let mut last = HashMap::new();
-        let drawn = log.states.iter().filter(|(_, tuple, _)| !left_out([tuple.local, tuple.remote]));
+        let drawn = log
+            .states
+            .iter()
+            .filter(|(_, tuple, _)| !left_out([tuple.local, tuple.remote]));
         for (at, tuple, state) in drawn {
             let before = last.insert(*tuple, *state);
-            if let Some(column) = directory.column(&End { host: Arc::clone(host), local: tuple.local, remote: tuple.remote }, *at, None) {
-                events.push(Event { at: *at, what: What::State(column, before, *state) });
+            if let Some(column) = directory.column(
+                &End {
+                    host: Arc::clone(host),
+                    local: tuple.local,
+                    remote: tuple.remote,
+                },
+                *at,
+                None,
+            ) {
+                events.push(Event {
+                    at: *at,
+                    what: What::State(column, before, *state),
+                });
             }
         }
     }
@@ -252,21 +356,42 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
         // We may read a last line only shortly after we have learnt of the end. Later ones are of children that live on.
         let at = |moment: Instant| {
             let late = end.filter(|end| moment.saturating_duration_since(end.at) < READING);
-            shared.clock.at(late.map_or(moment, |end| moment.min(end.at)))
+            shared
+                .clock
+                .at(late.map_or(moment, |end| moment.min(end.at)))
         };
         for line in process.out().lines() {
-            events.push(Event { at: at(line.at), what: What::Said(inner.column, line.text) });
+            events.push(Event {
+                at: at(line.at),
+                what: What::Said(inner.column, line.text),
+            });
         }
         for line in process.err().lines() {
-            events.push(Event { at: at(line.at), what: What::Complained(inner.column, line.text) });
+            events.push(Event {
+                at: at(line.at),
+                what: What::Complained(inner.column, line.text),
+            });
         }
         if let Some(end) = end {
-            events.push(Event { at: at(end.at), what: What::Ended(inner.column, end.ending.to_string()) });
+            events.push(Event {
+                at: at(end.at),
+                what: What::Ended(inner.column, end.ending.to_string()),
+            });
         }
-        let drawn = |call: &SystemCall| call.interesting() && inner.drawn.is_none_or(|names| names.contains(&&*call.name));
-        for call in inner.calls.iter().flat_map(|calls| calls.all()).filter(drawn) {
+        let drawn = |call: &SystemCall| {
+            call.interesting() && inner.drawn.is_none_or(|names| names.contains(&&*call.name))
+        };
+        for call in inner
+            .calls
+            .iter()
+            .flat_map(|calls| calls.all())
+            .filter(drawn)
+        {
             let at = call.ended_at.unwrap_or(call.at);
-            events.push(Event { at: shared.clock.at(at), what: What::Called(inner.column, call.to_string()) });
+            events.push(Event {
+                at: shared.clock.at(at),
+                what: What::Called(inner.column, call.to_string()),
+            });
         }
     }
     events.retain(|event| event.at <= until);
@@ -280,19 +405,33 @@ struct Kernels(HashMap<Arc<str>, usize>);
 
 impl Kernels {
     fn column(&mut self, host: &Arc<str>, parts: &Book, columns: &mut Vec<Column>) -> usize {
-        let programs: Vec<_> = parts.processes.iter().filter(|process| process.inner.host.name() == &**host).collect();
-        if parts.hosts.len() > 1 && let [only] = programs[..] {
+        let programs: Vec<_> = parts
+            .processes
+            .iter()
+            .filter(|process| process.inner.host.name() == &**host)
+            .collect();
+        if parts.hosts.len() > 1
+            && let [only] = programs[..]
+        {
             return only.inner.column;
         }
         *self.0.entry(Arc::clone(host)).or_insert_with(|| {
             let several = parts.hosts.len() > 1;
-            let hand = parts.hosts.iter().find(|known| known.name() == &**host).and_then(Host::own_hand);
+            let hand = parts
+                .hosts
+                .iter()
+                .find(|known| known.name() == &**host)
+                .and_then(Host::own_hand);
             let (name, host) = match hand {
                 Some(hand) => (hand, several.then(|| host.to_string())),
                 None if several => (host.to_string(), Some("kernel".into())),
                 None => ("kernel".into(), None),
             };
-            columns.push(Column { name, host, address: None });
+            columns.push(Column {
+                name,
+                host,
+                address: None,
+            });
             columns.len() - 1
         })
     }

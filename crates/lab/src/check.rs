@@ -22,12 +22,18 @@ impl Check {
     /// An answer, and what it rests on.
     pub fn new(holds: bool, seen: impl Display) -> Self {
         let answer = if holds { Answer::Yes } else { Answer::No };
-        Self { answer, seen: seen.to_string() }
+        Self {
+            answer,
+            seen: seen.to_string(),
+        }
     }
 
     /// No answer: what would have to be looked at cannot be seen here, for this reason.
     pub fn unseen(reason: impl Display) -> Self {
-        Self { answer: Answer::Unseen, seen: reason.to_string() }
+        Self {
+            answer: Answer::Unseen,
+            seen: reason.to_string(),
+        }
     }
 
     /// Whether the answer is yes.
@@ -42,7 +48,10 @@ impl Check {
             (Answer::Unseen, _) | (_, Answer::Unseen) => Answer::Unseen,
             (Answer::Yes, Answer::Yes) => Answer::Yes,
         };
-        Self { answer, seen: format!("{}; {}", self.seen, other.seen) }
+        Self {
+            answer,
+            seen: format!("{}; {}", self.seen, other.seen),
+        }
     }
 
     /// At least one holds.
@@ -60,7 +69,10 @@ impl Not for Check {
             Answer::No => Answer::Yes,
             Answer::Unseen => Answer::Unseen,
         };
-        Check { answer, seen: self.seen }
+        Check {
+            answer,
+            seen: self.seen,
+        }
     }
 }
 
@@ -76,7 +88,10 @@ pub fn within<T: PartialOrd + Debug>(found: T, range: impl RangeBounds<T>) -> Ch
 
 /// Every one of the checks holds.
 pub fn all(checks: impl IntoIterator<Item = Check>) -> Check {
-    checks.into_iter().reduce(Check::and).unwrap_or(Check::new(false, "nothing to check"))
+    checks
+        .into_iter()
+        .reduce(Check::and)
+        .unwrap_or(Check::new(false, "nothing to check"))
 }
 
 #[cfg(test)]

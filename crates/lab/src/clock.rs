@@ -11,7 +11,10 @@ pub struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+        Self {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
     }
 
     /// The time since the start.

@@ -33,7 +33,15 @@ impl Experiment {
         story: fn(&Lab) -> Outcome,
         control: &'static str,
     ) -> Self {
-        Self { id, title, control, story, slow: false, isolated: false, others: &[] }
+        Self {
+            id,
+            title,
+            control,
+            story,
+            slow: false,
+            isolated: false,
+            others: &[],
+        }
     }
 
     /// Marks it as one that takes long.
@@ -62,13 +70,17 @@ impl Experiment {
 
     /// The chapter: what stands before the slash.
     pub fn chapter(&self) -> &'static str {
-        self.id.split_once('/').map_or(self.id, |(chapter, _)| chapter)
+        self.id
+            .split_once('/')
+            .map_or(self.id, |(chapter, _)| chapter)
     }
 
     /// The package of the lesson: `chap-11`, `midterm`.
     pub fn package(&self) -> String {
         match self.chapter() {
-            chapter if chapter.bytes().all(|byte| byte.is_ascii_digit()) => format!("chap-{chapter}"),
+            chapter if chapter.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("chap-{chapter}")
+            }
             other => other.into(),
         }
     }

@@ -13,8 +13,13 @@ use crate::run::{Report, Status};
 
 /// Writes the packets of a run for Wireshark or tcpdump. Times count from the start of the experiment.
 pub fn write_pcap(record: &Record, path: &Path) -> io::Result<()> {
-    let header = PcapHeader { datalink: DataLink::ETHERNET, snaplen: 1 << 18, ..PcapHeader::default() };
-    let mut writer = PcapWriter::with_header(File::create(path)?, header).map_err(io::Error::other)?;
+    let header = PcapHeader {
+        datalink: DataLink::ETHERNET,
+        snaplen: 1 << 18,
+        ..PcapHeader::default()
+    };
+    let mut writer =
+        PcapWriter::with_header(File::create(path)?, header).map_err(io::Error::other)?;
     for event in &record.events {
         if let What::Packet { packet, .. } = &event.what {
             let packet = PcapPacket::new(packet.sent, packet.frame.len() as u32, &packet.frame);
@@ -48,7 +53,9 @@ pub fn write_json(reports: &[Report], strict: bool, path: &Path) -> io::Result<(
             let (status, reason) = match &report.status {
                 Status::Pass => ("pass", ""),
                 Status::Fail(reason) => ("fail", reason.as_str()),
-                Status::Discovery(reason) => (if strict { "fail" } else { "skip" }, reason.as_str()),
+                Status::Discovery(reason) => {
+                    (if strict { "fail" } else { "skip" }, reason.as_str())
+                }
                 Status::Skip(reason) => ("skip", reason.as_str()),
             };
             Row {
@@ -56,7 +63,9 @@ pub fn write_json(reports: &[Report], strict: bool, path: &Path) -> io::Result<(
                 status,
                 claims: record.map_or(0, |record| record.claims.len()),
                 controls: usize::from(report.control.is_some() && report.status == Status::Pass),
-                seconds: record.map_or(0.0, |record| (record.took.as_secs_f64() * 1000.0).round() / 1000.0),
+                seconds: record.map_or(0.0, |record| {
+                    (record.took.as_secs_f64() * 1000.0).round() / 1000.0
+                }),
                 kernel: record.map_or("", |record| record.kernel.as_str()),
                 reason,
             }

@@ -67,7 +67,13 @@ pub(crate) struct Socketed {
 }
 
 impl Socketed {
-    pub(crate) fn new(wire: &Arc<Wire>, interface: &str, address: IpAddr, prefix: u8, gateway: Option<IpAddr>) -> Self {
+    pub(crate) fn new(
+        wire: &Arc<Wire>,
+        interface: &str,
+        address: IpAddr,
+        prefix: u8,
+        gateway: Option<IpAddr>,
+    ) -> Self {
         Self {
             wire: Arc::clone(wire),
             interface: interface.into(),
@@ -80,7 +86,12 @@ impl Socketed {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, shared: &Arc<Shared>, plugs: Vec<Socketed>, forwards: bool) -> Result<Self, LabError> {
+    pub(crate) fn new(
+        name: &str,
+        shared: &Arc<Shared>,
+        plugs: Vec<Socketed>,
+        forwards: bool,
+    ) -> Result<Self, LabError> {
         let inner = HostInner {
             name: name.into(),
             shared: Arc::clone(shared),
@@ -92,7 +103,9 @@ impl Host {
             settings: Mutex::default(),
             hand: Mutex::default(),
         };
-        let host = Self { inner: Arc::new(inner) };
+        let host = Self {
+            inner: Arc::new(inner),
+        };
         host.come_up()?;
         Ok(host)
     }
@@ -102,22 +115,39 @@ impl Host {
     }
 
     fn come_up(&self) -> Result<(), LabError> {
-        let failed = |source| LabError::Host { host: self.inner.name.to_string(), source };
+        let failed = |source| LabError::Host {
+            host: self.inner.name.to_string(),
+            source,
+        };
         let shared = &self.inner.shared;
-        let namespace = if shared.isolated() { Namespace::new().map_err(failed)? } else { Namespace::ours() };
+        let namespace = if shared.isolated() {
+            Namespace::new().map_err(failed)?
+        } else {
+            Namespace::ours()
+        };
         if shared.isolated() {
             // Neighbour discovery and router solicitations are noise on the wire of every lesson but one.
             let quiet = || {
                 for interfaces in ["all", "default"] {
-                    let _ = proc::set_sysctl(&format!("net.ipv6.conf.{interfaces}.router_solicitations"), "0");
-                    let _ = proc::set_sysctl(&format!("net.ipv6.conf.{interfaces}.accept_dad"), "0");
+                    let _ = proc::set_sysctl(
+                        &format!("net.ipv6.conf.{interfaces}.router_solicitations"),
+                        "0",
+                    );
+                    let _ =
+                        proc::set_sysctl(&format!("net.ipv6.conf.{interfaces}.accept_dad"), "0");
                 }
                 let _ = proc::set_sysctl("net.ipv6.conf.default.addr_gen_mode", "1");
                 Ok(())
             };
             namespace.enter(quiet).map_err(failed)?;
         }
-        let observer = Observer::start(&self.inner.name, &namespace, &self.inner.running, shared.clock).map_err(failed)?;
+        let observer = Observer::start(
+            &self.inner.name,
+            &namespace,
+            &self.inner.running,
+            shared.clock,
+        )
+        .map_err(failed)?;
         for plug in &self.inner.plugs {
             let mut port = lock(&plug.port);
             let plugged = Plug {
@@ -130,12 +160,21 @@ impl Host {
                 port: *port,
             };
             *port = Some(plug.wire.plug(plugged).map_err(failed)?);
-            namespace.enter(|| self.address_interface(plug)).map_err(failed)?;
+            namespace
+                .enter(|| self.address_interface(plug))
+                .map_err(failed)?;
         }
         let settings = lock(&self.inner.settings).clone();
-        let apply = || settings.iter().try_for_each(|(name, value)| proc::set_sysctl(name, value));
+        let apply = || {
+            settings
+                .iter()
+                .try_for_each(|(name, value)| proc::set_sysctl(name, value))
+        };
         namespace.enter(apply).map_err(failed)?;
-        *self.life() = Some(Life { namespace, observer });
+        *self.life() = Some(Life {
+            namespace,
+            observer,
+        });
         Ok(())
     }
 
@@ -163,12 +202,17 @@ impl Host {
 
     /// Its address on its (first) wire, or the loopback address of a host without one.
     pub fn address(&self) -> IpAddr {
-        self.inner.plugs.first().map_or(Ipv4Addr::LOCALHOST.into(), |plug| plug.address)
+        self.inner
+            .plugs
+            .first()
+            .map_or(Ipv4Addr::LOCALHOST.into(), |plug| plug.address)
     }
 
     /// Whether an address is one of its own: on a wire, or, as far as this can tell, on its loopback interface.
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
-        self.inner.plugs.is_empty() || address.is_loopback() || self.inner.plugs.iter().any(|plug| plug.address == address)
+        self.inner.plugs.is_empty()
+            || address.is_loopback()
+            || self.inner.plugs.iter().any(|plug| plug.address == address)
     }
 
     /// The wire it is on (the first, of a router).
@@ -192,13 +236,26 @@ impl Host {
     /// A program that is to be started with more than words: see [`Launch`].
     pub fn program(&self, command: &str) -> Launch<'_> {
         let words = command.split_whitespace().map(String::from).collect();
-        Launch { host: self, words, name: None, traced: self.inner.shared.trace_all, drawn: None, prepare: None }
+        Launch {
+            host: self,
+            words,
+            name: None,
+            traced: self.inner.shared.trace_all,
+            drawn: None,
+            prepare: None,
+        }
     }
 
     /// Does something in the host's network: what a program of the lesson would not do.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> Result<T, LabError> {
+    pub fn enter<T: Send>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send,
+    ) -> Result<T, LabError> {
         let namespace = self.life().as_ref().map(|life| life.namespace.clone());
-        let failed = |source| LabError::Host { host: self.inner.name.to_string(), source };
+        let failed = |source| LabError::Host {
+            host: self.inner.name.to_string(),
+            source,
+        };
         match namespace {
             Some(namespace) => namespace.enter(work).map_err(failed),
             None => Err(failed(io::Error::other("the host is down"))),
@@ -255,8 +312,15 @@ impl Host {
             Err(error) => Check::unseen(error),
             Ok(sockets) => {
                 let found: Vec<_> = sockets.iter().filter(|socket| fits(socket)).collect();
-                let seen: Vec<_> = found.iter().map(|s| format!("{} to {} {}", s.local, s.remote, s.state)).collect();
-                let seen = if seen.is_empty() { "no such socket".into() } else { seen.join(", ") };
+                let seen: Vec<_> = found
+                    .iter()
+                    .map(|s| format!("{} to {} {}", s.local, s.remote, s.state))
+                    .collect();
+                let seen = if seen.is_empty() {
+                    "no such socket".into()
+                } else {
+                    seen.join(", ")
+                };
                 Check::new(found.iter().any(|socket| socket.state == state), seen)
             }
         }
@@ -273,7 +337,9 @@ impl Host {
         }
         self.look();
         let last = self.inner.shared.clock.now();
-        let Some(mut life) = self.life().take() else { return Ok(()) };
+        let Some(mut life) = self.life().take() else {
+            return Ok(());
+        };
         self.kill_everything(&life.namespace)?;
         let mut seen = life.observer.finish();
         // What the kernel does with the sockets of the killed is how we take the power away, and no part of the story.
@@ -291,7 +357,10 @@ impl Host {
 
     /// Ends every process of the host with SIGKILL, whoever started it.
     pub(crate) fn kill_everything(&self, namespace: &Namespace) -> Result<(), LabError> {
-        let failed = |source| LabError::Host { host: self.inner.name.to_string(), source };
+        let failed = |source| LabError::Host {
+            host: self.inner.name.to_string(),
+            source,
+        };
         if !self.inner.shared.isolated() {
             return Ok(());
         }
@@ -328,12 +397,16 @@ impl Host {
 
     /// How many packets there were on its loopback interface since it booted.
     pub(crate) fn packet_count(&self) -> usize {
-        self.life().as_ref().map_or(0, |life| life.observer.packet_count())
+        self.life()
+            .as_ref()
+            .map_or(0, |life| life.observer.packet_count())
     }
 
     /// Ends the host for good.
     pub(crate) fn shut(&self) {
-        let Some(mut life) = self.life().take() else { return };
+        let Some(mut life) = self.life().take() else {
+            return;
+        };
         // The kernel kills what is left, at the latest when the lab ends.
         let _ = self.kill_everything(&life.namespace);
         let seen = life.observer.finish();
@@ -343,15 +416,24 @@ impl Host {
     /// The samples of each TCP connection or UDP socket that a condition chooses, in order of time.
     pub fn samples(&self, fits: impl Fn(&Tuple) -> bool) -> Vec<Sample> {
         let log = self.log();
-        let mut samples: Vec<_> =
-            log.samples.into_iter().filter(|(tuple, _)| fits(tuple)).flat_map(|(_, samples)| samples).collect();
+        let mut samples: Vec<_> = log
+            .samples
+            .into_iter()
+            .filter(|(tuple, _)| fits(tuple))
+            .flat_map(|(_, samples)| samples)
+            .collect();
         samples.sort_by_key(|sample| sample.at);
         samples
     }
 
     /// The states that connections to or from a port went through here, in order of time, as far as they were seen.
     pub fn states(&self, fits: impl Fn(&Tuple) -> bool) -> Vec<TcpState> {
-        self.log().states.into_iter().filter(|(_, tuple, _)| fits(tuple)).map(|(_, _, state)| state).collect()
+        self.log()
+            .states
+            .into_iter()
+            .filter(|(_, tuple, _)| fits(tuple))
+            .map(|(_, _, state)| state)
+            .collect()
     }
 }
 
@@ -404,7 +486,10 @@ impl Launch<'_> {
 
     /// Something that the new process does before it becomes the program: giving up a right, setting a limit. It runs
     /// between fork and exec, where little is allowed, signal-safety(7).
-    pub fn prepared(mut self, prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> Self {
+    pub fn prepared(
+        mut self,
+        prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         self.prepare = Some(Box::new(prepare));
         self
     }
@@ -412,8 +497,14 @@ impl Launch<'_> {
     /// Starts it.
     pub fn start(self) -> Result<Process, LabError> {
         let shared = &self.host.inner.shared;
-        let refused = |why: &str| LabError::Start { command: self.words.join(" "), why: why.into() };
-        let (program, arguments) = self.words.split_first().ok_or_else(|| refused("no program"))?;
+        let refused = |why: &str| LabError::Start {
+            command: self.words.join(" "),
+            why: why.into(),
+        };
+        let (program, arguments) = self
+            .words
+            .split_first()
+            .ok_or_else(|| refused("no program"))?;
         let mut command = Command::new(shared.programs.path(program).map_err(|why| refused(&why))?);
         command.args(arguments).current_dir(&shared.directory);
         let namespace = self.host.life().as_ref().map(|life| life.namespace.clone());
@@ -428,11 +519,22 @@ impl Launch<'_> {
         // SAFETY: between fork and exec only system calls are made, nothing is allocated and no lock is taken.
         unsafe { command.pre_exec(enter) };
 
-        let plain = if program.starts_with("chap-") || program == "midterm" { arguments.first() } else { None };
-        let name = plain.unwrap_or(program).rsplit('/').next().unwrap_or_default().to_string();
+        let plain = if program.starts_with("chap-") || program == "midterm" {
+            arguments.first()
+        } else {
+            None
+        };
+        let name = plain
+            .unwrap_or(program)
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_string();
         let column = shared.column(self.name.as_deref().unwrap_or(&name), self.host);
         let calls = self.traced.then(|| Arc::new(Calls::default()));
-        let keeper: Option<Keeper> = calls.as_ref().map(|calls| tracer::keeper(Arc::clone(calls)));
+        let keeper: Option<Keeper> = calls
+            .as_ref()
+            .map(|calls| tracer::keeper(Arc::clone(calls)));
         let program = match keeper {
             Some(keeper) => Program::start_kept(&name, command, keeper)?,
             None => Program::start(&name, &mut command)?,
@@ -441,7 +543,16 @@ impl Launch<'_> {
         let host = self.host.clone();
         // Who asks to see the system calls of every program asks to see all of them.
         let drawn = self.drawn.filter(|_| !shared.trace_all);
-        let process = Process { inner: Arc::new(Inner { program, host, column, calls, drawn, shared: Arc::clone(shared) }) };
+        let process = Process {
+            inner: Arc::new(Inner {
+                program,
+                host,
+                column,
+                calls,
+                drawn,
+                shared: Arc::clone(shared),
+            }),
+        };
         shared.started(&process);
         Ok(process)
     }
@@ -455,8 +566,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn processes_in(namespace: u64) -> Vec<i32> {
     use std::os::unix::fs::MetadataExt;
     let ours = std::process::id() as i32;
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let inside = |pid: &i32| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|file| file.ino() == namespace);
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let inside = |pid: &i32| {
+        fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|file| file.ino() == namespace)
+    };
     pids.filter(|pid| *pid != ours).filter(inside).collect()
 }

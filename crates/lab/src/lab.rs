@@ -82,9 +82,21 @@ impl Shared {
     pub(crate) fn column(&self, name: &str, host: &Host) -> usize {
         let mut book = self.book();
         let several = book.hosts.len() > 1;
-        let earlier = book.columns.iter().filter(|column| column.name.split(' ').next() == Some(name)).count();
-        let name = if earlier == 0 { name.to_string() } else { format!("{name} {}", earlier + 1) };
-        book.columns.push(Column { name, host: several.then(|| host.name().to_string()), address: None });
+        let earlier = book
+            .columns
+            .iter()
+            .filter(|column| column.name.split(' ').next() == Some(name))
+            .count();
+        let name = if earlier == 0 {
+            name.to_string()
+        } else {
+            format!("{name} {}", earlier + 1)
+        };
+        book.columns.push(Column {
+            name,
+            host: several.then(|| host.name().to_string()),
+            address: None,
+        });
         book.columns.len() - 1
     }
 
@@ -94,7 +106,13 @@ impl Shared {
 }
 
 impl Lab {
-    pub(crate) fn new(programs: Programs, directory: PathBuf, isolated: bool, control: bool, trace_all: bool) -> Self {
+    pub(crate) fn new(
+        programs: Programs,
+        directory: PathBuf,
+        isolated: bool,
+        control: bool,
+        trace_all: bool,
+    ) -> Self {
         let shared = Shared {
             clock: Clock::start(),
             programs,
@@ -105,7 +123,9 @@ impl Lab {
             control,
             book: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// A host by itself, with a loopback interface.
@@ -119,10 +139,16 @@ impl Lab {
         let mut hosts = Vec::with_capacity(N);
         for (name, number) in names.into_iter().zip(1..) {
             let address = Ipv4Addr::new(10, 0, 0, number).into();
-            hosts.push(self.add_host(name, vec![Socketed::new(&wire, "wire0", address, 24, None)], false)?);
+            hosts.push(self.add_host(
+                name,
+                vec![Socketed::new(&wire, "wire0", address, 24, None)],
+                false,
+            )?);
         }
         // As many as there are names.
-        hosts.try_into().map_err(|_| LabError::Impossible("hosts were lost".into()))
+        hosts
+            .try_into()
+            .map_err(|_| LabError::Impossible("hosts were lost".into()))
     }
 
     /// Hosts on one wire with IPv6 addresses: fd00::1, fd00::2 and so on.
@@ -131,9 +157,15 @@ impl Lab {
         let mut hosts = Vec::with_capacity(N);
         for (name, number) in names.into_iter().zip(1..) {
             let address = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number).into();
-            hosts.push(self.add_host(name, vec![Socketed::new(&wire, "wire0", address, 64, None)], false)?);
+            hosts.push(self.add_host(
+                name,
+                vec![Socketed::new(&wire, "wire0", address, 64, None)],
+                false,
+            )?);
         }
-        hosts.try_into().map_err(|_| LabError::Impossible("hosts were lost".into()))
+        hosts
+            .try_into()
+            .map_err(|_| LabError::Impossible("hosts were lost".into()))
     }
 
     /// Two hosts and a router between them: 10.0.1.2, the router 10.0.1.1 and 10.0.2.1, and 10.0.2.2.
@@ -147,12 +179,18 @@ impl Lab {
         let router = self.add_host(names[1], sides, true)?;
         let near = vec![Socketed::new(&left, "wire0", at(1, 2), 24, Some(at(1, 1)))];
         let far = vec![Socketed::new(&right, "wire0", at(2, 2), 24, Some(at(2, 1)))];
-        Ok([self.add_host(names[0], near, false)?, router, self.add_host(names[2], far, false)?])
+        Ok([
+            self.add_host(names[0], near, false)?,
+            router,
+            self.add_host(names[2], far, false)?,
+        ])
     }
 
     fn add_wire(&self) -> Result<Arc<Wire>, LabError> {
         if !self.shared.isolated {
-            return Err(LabError::Impossible("a wire between hosts needs network namespaces".into()));
+            return Err(LabError::Impossible(
+                "a wire between hosts needs network namespaces".into(),
+            ));
         }
         let wire = Arc::new(Wire::new(self.shared.clock)?);
         self.shared.book().wires.push(Arc::clone(&wire));
@@ -172,7 +210,11 @@ impl Lab {
 
     /// The one thing that the control does in another way: the first in the experiment, the second in its control.
     pub fn vary<T>(&self, experiment: T, control: T) -> T {
-        if self.shared.control { control } else { experiment }
+        if self.shared.control {
+            control
+        } else {
+            experiment
+        }
     }
 
     /// The kernel's version.
@@ -197,11 +239,21 @@ impl Lab {
 
     /// A claim that differs between kernels: the one for the running kernel is stated. Where it does not hold this is a
     /// discovery, not a failure.
-    pub fn claim_by_kernel(&self, variants: impl IntoIterator<Item = (Kernel, &'static str, Check)>) {
-        let fitting = variants.into_iter().find(|(kernel, ..)| kernel.fits(self.shared.kernel));
+    pub fn claim_by_kernel(
+        &self,
+        variants: impl IntoIterator<Item = (Kernel, &'static str, Check)>,
+    ) {
+        let fitting = variants
+            .into_iter()
+            .find(|(kernel, ..)| kernel.fits(self.shared.kernel));
         let Some((_, sentence, check)) = fitting else {
             let kernel = self.shared.kernel;
-            return self.write("this kernel is one that the experiment knows", format!("Linux {kernel}"), false, Verdict::Discovery);
+            return self.write(
+                "this kernel is one that the experiment knows",
+                format!("Linux {kernel}"),
+                false,
+                Verdict::Discovery,
+            );
         };
         let verdict = match check.answer {
             Answer::Yes => Verdict::Holds,
@@ -224,12 +276,20 @@ impl Lab {
         match check.answer {
             Answer::Yes => Ok(()),
             Answer::Unseen => Err(LabError::Impossible(check.seen)),
-            Answer::No => Err(LabError::Waited { awaited: awaited.into(), seen: check.seen }),
+            Answer::No => Err(LabError::Waited {
+                awaited: awaited.into(),
+                seen: check.seen,
+            }),
         }
     }
 
     fn look_until(&self, mut look: impl FnMut() -> Check) -> Check {
-        let deadline = Instant::now() + if self.shared.control { CONTROL_DEADLINE } else { DEADLINE };
+        let deadline = Instant::now()
+            + if self.shared.control {
+                CONTROL_DEADLINE
+            } else {
+                DEADLINE
+            };
         loop {
             let check = look();
             if check.answer != Answer::No || Instant::now() >= deadline {
@@ -257,7 +317,12 @@ impl Lab {
     }
 
     fn write(&self, sentence: &str, seen: String, central: bool, verdict: Verdict) {
-        let claim = Claim { sentence: sentence.into(), seen, central, verdict };
+        let claim = Claim {
+            sentence: sentence.into(),
+            seen,
+            central,
+            verdict,
+        };
         self.shared.book().claims.push(claim);
     }
 
@@ -274,14 +339,30 @@ impl Lab {
 
     /// Something worth showing that is not claimed, because noise could change it.
     pub fn figure(&self, name: &str, value: impl ToString) {
-        self.shared.book().figures.push((name.into(), value.to_string()));
+        self.shared
+            .book()
+            .figures
+            .push((name.into(), value.to_string()));
     }
 
     /// A quantity of a socket over time, drawn under the ladder.
-    pub fn gauge(&self, name: &str, unit: &'static str, samples: &[Sample], value: impl Fn(&Sample) -> f64) {
-        let mut points: Vec<(Duration, f64)> = samples.iter().map(|sample| (sample.at, value(sample))).collect();
+    pub fn gauge(
+        &self,
+        name: &str,
+        unit: &'static str,
+        samples: &[Sample],
+        value: impl Fn(&Sample) -> f64,
+    ) {
+        let mut points: Vec<(Duration, f64)> = samples
+            .iter()
+            .map(|sample| (sample.at, value(sample)))
+            .collect();
         points.dedup_by(|later, earlier| later.1 == earlier.1);
-        self.shared.book().gauges.push(Gauge { name: name.into(), unit, points });
+        self.shared.book().gauges.push(Gauge {
+            name: name.into(),
+            unit,
+            points,
+        });
     }
 
     /// Every packet up to now, on every wire and every loopback interface.
@@ -308,9 +389,15 @@ impl Lab {
     fn activity(&self) -> usize {
         let (hosts, wires, processes) = {
             let book = self.shared.book();
-            (book.hosts.clone(), book.wires.clone(), book.processes.clone())
+            (
+                book.hosts.clone(),
+                book.wires.clone(),
+                book.processes.clone(),
+            )
         };
-        let of_process = |process: &Process| process.out().len() + process.err().len() + usize::from(process.ended().is_some());
+        let of_process = |process: &Process| {
+            process.out().len() + process.err().len() + usize::from(process.ended().is_some())
+        };
         processes.iter().map(of_process).sum::<usize>()
             + hosts.iter().map(Host::packet_count).sum::<usize>()
             + wires.iter().map(|wire| wire.packet_count()).sum::<usize>()

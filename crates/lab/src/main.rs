@@ -106,13 +106,18 @@ fn main() -> ExitCode {
 /// Prints without a panic when the reader of a pipe has gone.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("standard output")
 }
 
 fn select(which: &[String]) -> anyhow::Result<Vec<Experiment>> {
     for word in which {
         let known = experiments::all().any(|experiment| experiment.is_meant_by(word));
-        ensure!(known, "there is no experiment or chapter {word:?}; see: lab list");
+        ensure!(
+            known,
+            "there is no experiment or chapter {word:?}; see: lab list"
+        );
     }
     let meant = |experiment: &Experiment| which.iter().any(|word| experiment.is_meant_by(word));
     Ok(experiments::all().filter(meant).collect())
@@ -132,21 +137,41 @@ fn list(which: &[String]) -> anyhow::Result<bool> {
 /// user's own rights, and the sandbox a process without threads.
 fn prepare(selection: &Selection, trace: bool) -> anyhow::Result<(Bench, Vec<Experiment>)> {
     let mut chosen = select(&selection.which)?;
-    let by_name = |experiment: &Experiment| selection.which.iter().any(|word| word == experiment.id);
+    let by_name =
+        |experiment: &Experiment| selection.which.iter().any(|word| word == experiment.id);
     chosen.retain(|experiment| selection.slow || !experiment.slow || by_name(experiment));
     let packages: BTreeSet<String> = chosen.iter().flat_map(Experiment::packages).collect();
     let programs = Programs::build(&packages.into_iter().collect::<Vec<_>>())?;
     let sandbox = sandbox::enter();
     if let Sandbox::Loopback { why } = &sandbox {
-        eprintln!("No namespaces of our own ({why}): only what runs on this machine's loopback. See: lab doctor");
+        eprintln!(
+            "No namespaces of our own ({why}): only what runs on this machine's loopback. See: lab doctor"
+        );
     }
-    Ok((Bench { sandbox, programs, trace }, chosen))
+    Ok((
+        Bench {
+            sandbox,
+            programs,
+            trace,
+        },
+        chosen,
+    ))
 }
 
 /// Runs experiments, several at a time, and hands each result to `each` as it comes.
-fn run_all(bench: &Bench, chosen: &[Experiment], jobs: usize, controls: bool, each: impl Fn(&Report) + Sync) -> Vec<Report> {
+fn run_all(
+    bench: &Bench,
+    chosen: &[Experiment],
+    jobs: usize,
+    controls: bool,
+    each: impl Fn(&Report) + Sync,
+) -> Vec<Report> {
     // Without namespaces all experiments share one port.
-    let jobs = if bench.sandbox == Sandbox::Namespaces { jobs.max(1) } else { 1 };
+    let jobs = if bench.sandbox == Sandbox::Namespaces {
+        jobs.max(1)
+    } else {
+        1
+    };
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -155,26 +180,41 @@ fn run_all(bench: &Bench, chosen: &[Experiment], jobs: usize, controls: bool, ea
                 while let Some(experiment) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let report = bench.report(experiment, controls);
                     each(&report);
-                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(report);
+                    done.lock()
+                        .unwrap_or_else(|poisoned| poisoned.into_inner())
+                        .push(report);
                 }
             });
         }
     });
-    let mut reports = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    reports.sort_by_key(|report| chosen.iter().position(|experiment| experiment.id == report.experiment.id));
+    let mut reports = done
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    reports.sort_by_key(|report| {
+        chosen
+            .iter()
+            .position(|experiment| experiment.id == report.experiment.id)
+    });
     reports
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let (bench, chosen) = prepare(&args.selection, args.syscalls)?;
     if (args.pcap.is_some() || args.svg.is_some()) && chosen.len() != 1 {
-        bail!("--pcap and --svg take one experiment, and {} were chosen", chosen.len());
+        bail!(
+            "--pcap and --svg take one experiment, and {} were chosen",
+            chosen.len()
+        );
     }
     let options = text_options(args);
     let alone = chosen.len() == 1;
-        let reports = run_all(&bench, &chosen, args.jobs, args.controls, |report| {
+    let reports = run_all(&bench, &chosen, args.jobs, args.controls, |report| {
         let failed = matches!(report.status, Status::Fail(_) | Status::Discovery(_));
-        let mut text = if alone { String::new() } else { report::line(report) + "\n" };
+        let mut text = if alone {
+            String::new()
+        } else {
+            report::line(report) + "\n"
+        };
         if alone || failed {
             text += &report::full(report, &options);
         }
@@ -185,7 +225,8 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
         print(&(report::summary(&reports) + "\n"))?;
     }
     if let Some(path) = &args.json {
-        files::write_json(&reports, strict(), path).with_context(|| format!("write {}", path.display()))?;
+        files::write_json(&reports, strict(), path)
+            .with_context(|| format!("write {}", path.display()))?;
     }
     if let Some(run) = reports.first().and_then(|report| report.run.as_ref()) {
         let failed = |path: &Path| format!("write {}", path.display());
@@ -211,7 +252,10 @@ fn strict() -> bool {
 fn text_options(args: &RunArgs) -> TextOptions {
     let terminal = stdout().is_terminal();
     TextOptions {
-        width: args.width.or_else(|| terminal_width().filter(|_| terminal)).unwrap_or(120),
+        width: args
+            .width
+            .or_else(|| terminal_width().filter(|_| terminal))
+            .unwrap_or(120),
         colour: terminal && std::env::var_os("NO_COLOR").is_none(),
         full: args.full,
         verbose: args.verbose,
@@ -219,7 +263,12 @@ fn text_options(args: &RunArgs) -> TextOptions {
 }
 
 fn terminal_width() -> Option<usize> {
-    let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let mut size = nix::libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: the kernel fills in the structure that it is given, tty_ioctl(4).
     let outcome = unsafe { nix::libc::ioctl(1, nix::libc::TIOCGWINSZ, &mut size) };
     (outcome == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
@@ -238,9 +287,13 @@ fn render(selection: &Selection, force: bool) -> anyhow::Result<bool> {
             _ => report::line(report),
         };
         if line.starts_with(['✗', '◇']) {
-            *all_passed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = false;
+            *all_passed
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner()) = false;
         }
         let _ = print(&(line + "\n"));
     });
-    Ok(all_passed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    Ok(all_passed
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner()))
 }

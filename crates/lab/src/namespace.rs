@@ -21,7 +21,9 @@ impl Namespace {
         on_a_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             route::loopback_up()?;
-            Ok(Self(Some(Arc::new(File::open("/proc/thread-self/ns/net")?))))
+            Ok(Self(Some(Arc::new(File::open(
+                "/proc/thread-self/ns/net",
+            )?))))
         })
     }
 
@@ -62,13 +64,20 @@ impl Namespace {
 impl AsFd for Namespace {
     /// Only for a namespace that was made: there is no link to a host's own network.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_ref().expect("links join namespaces that were made").as_fd()
+        self.0
+            .as_ref()
+            .expect("links join namespaces that were made")
+            .as_fd()
     }
 }
 
 fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let worker = thread::Builder::new().name("namespace".into()).spawn_scoped(scope, work)?;
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let worker = thread::Builder::new()
+            .name("namespace".into())
+            .spawn_scoped(scope, work)?;
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

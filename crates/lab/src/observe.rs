@@ -90,7 +90,12 @@ struct Watch {
 }
 
 impl Observer {
-    pub(crate) fn start(host: &Arc<str>, namespace: &Namespace, running: &Running, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn start(
+        host: &Arc<str>,
+        namespace: &Namespace,
+        running: &Running,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let mut log = Log::default();
         let capture = match namespace.enter(|| Capture::open(Some("lo"), true)) {
@@ -112,14 +117,19 @@ impl Observer {
             answered: Condvar::new(),
         });
         let (watching, namespace) = (Arc::clone(&watch), namespace.clone());
-        let thread = std::thread::Builder::new().name(format!("observer of {host}")).spawn(move || {
-            if namespace.join().is_ok() {
-                // The namespace must end when the host does: only the thread itself holds it from here on.
-                drop(namespace);
-                watching.run();
-            }
-        })?;
-        Ok(Self { watch, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name(format!("observer of {host}"))
+            .spawn(move || {
+                if namespace.join().is_ok() {
+                    // The namespace must end when the host does: only the thread itself holds it from here on.
+                    drop(namespace);
+                    watching.run();
+                }
+            })?;
+        Ok(Self {
+            watch,
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn notify(&self) -> Arc<EventFd> {
@@ -134,7 +144,11 @@ impl Observer {
         let _ = self.watch.notify.write(1);
         // The deadline only guards against an observer that could not start.
         let done = |asked: &mut (u64, u64)| asked.1 < number;
-        drop(self.watch.answered.wait_timeout_while(asked, Duration::from_secs(1), done));
+        drop(
+            self.watch
+                .answered
+                .wait_timeout_while(asked, Duration::from_secs(1), done),
+        );
     }
 
     /// Every packet on the loopback interface up to now.
@@ -193,12 +207,18 @@ impl Watch {
     }
 
     fn run(&self) {
-        let capture = locked(&self.capture).as_ref().and_then(|capture| capture.as_fd().try_clone_to_owned().ok());
+        let capture = locked(&self.capture)
+            .as_ref()
+            .and_then(|capture| capture.as_fd().try_clone_to_owned().ok());
         let mut last = Duration::ZERO;
         loop {
             let stop = PollFd::new(self.stop.as_fd(), PollFlags::POLLIN);
             let mut fds = vec![stop, PollFd::new(self.notify.as_fd(), PollFlags::POLLIN)];
-            fds.extend(capture.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+            fds.extend(
+                capture
+                    .iter()
+                    .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+            );
             wait(&mut fds, IDLE);
             let since = self.clock.now().saturating_sub(last);
             if since < PACE {
@@ -209,7 +229,8 @@ impl Watch {
             let (asked, answered) = *locked(&self.asked);
             self.take_packets();
             let stopping = self.stop.read().is_ok();
-            if stopping || asked > answered || since >= IDLE * 10 || self.log().current.len() < MANY {
+            if stopping || asked > answered || since >= IDLE * 10 || self.log().current.len() < MANY
+            {
                 self.look();
                 last = self.clock.now();
                 locked(&self.asked).1 = asked;
@@ -224,15 +245,26 @@ impl Watch {
     /// Looks at every socket of the namespace.
     fn look(&self) {
         let at = self.clock.now();
-        let Ok(mut seen) = sockets(Protocol::Tcp) else { return };
+        let Ok(mut seen) = sockets(Protocol::Tcp) else {
+            return;
+        };
         seen.extend(sockets(Protocol::Udp).unwrap_or_default());
         let mut log = self.log();
-        if seen.iter().any(|socket| socket.inode != 0 && !log.known.contains(&socket.inode)) {
+        if seen
+            .iter()
+            .any(|socket| socket.inode != 0 && !log.known.contains(&socket.inode))
+        {
             for &(pid, column) in locked(&self.running).iter() {
                 let inodes = proc::owners(&[pid]);
-                for socket in seen.iter().filter(|socket| inodes.contains_key(&socket.inode)) {
+                for socket in seen
+                    .iter()
+                    .filter(|socket| inodes.contains_key(&socket.inode))
+                {
                     log.known.insert(socket.inode);
-                    let tuple = Tuple { local: socket.local, remote: socket.remote };
+                    let tuple = Tuple {
+                        local: socket.local,
+                        remote: socket.remote,
+                    };
                     let columns = log.owners.entry(tuple).or_default();
                     if !columns.contains(&column) {
                         columns.push(column);
@@ -242,9 +274,14 @@ impl Watch {
         }
         let mut gone: HashMap<Tuple, TcpState> = log.current.clone();
         for socket in seen {
-            let tuple = Tuple { local: socket.local, remote: socket.remote };
+            let tuple = Tuple {
+                local: socket.local,
+                remote: socket.remote,
+            };
             gone.remove(&tuple);
-            if socket.protocol == Protocol::Tcp && log.current.insert(tuple, socket.state) != Some(socket.state) {
+            if socket.protocol == Protocol::Tcp
+                && log.current.insert(tuple, socket.state) != Some(socket.state)
+            {
                 log.states.push((at, tuple, socket.state));
             }
             let samples = log.samples.entry(tuple).or_default();

@@ -278,16 +278,12 @@ impl Packet {
         header.sequence_number = sequence;
         header.acknowledgment_number = acknowledgement;
         let checksum = match (self.source.ip(), self.destination.ip()) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => header.calc_checksum_ipv4_raw(
-                source.octets(),
-                destination.octets(),
-                tcp.payload(),
-            ),
-            (IpAddr::V6(source), IpAddr::V6(destination)) => header.calc_checksum_ipv6_raw(
-                source.octets(),
-                destination.octets(),
-                tcp.payload(),
-            ),
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                header.calc_checksum_ipv4_raw(source.octets(), destination.octets(), tcp.payload())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                header.calc_checksum_ipv6_raw(source.octets(), destination.octets(), tcp.payload())
+            }
             _ => return None,
         };
         header.checksum = checksum.ok()?;
@@ -419,17 +415,21 @@ mod tests {
     #[test]
     fn a_renumbered_segment_has_a_right_checksum() {
         let options = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]; // timestamps
-        let frames = [(7, 9, true), (u32::MAX, 0, true), (1, 2, false)].map(|(sequence, ack, v4)| {
-            let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
-            let ip = match v4 {
-                true => ethernet.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64),
-                false => ethernet.ipv6([1; 16], [2; 16], 64),
-            };
-            let tcp = ip.tcp(40022, 43211, sequence, 512).ack(ack);
-            let mut frame = Vec::new();
-            tcp.options_raw(&options).unwrap().write(&mut frame, b"data1").unwrap();
-            frame
-        });
+        let frames =
+            [(7, 9, true), (u32::MAX, 0, true), (1, 2, false)].map(|(sequence, ack, v4)| {
+                let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
+                let ip = match v4 {
+                    true => ethernet.ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64),
+                    false => ethernet.ipv6([1; 16], [2; 16], 64),
+                };
+                let tcp = ip.tcp(40022, 43211, sequence, 512).ack(ack);
+                let mut frame = Vec::new();
+                tcp.options_raw(&options)
+                    .unwrap()
+                    .write(&mut frame, b"data1")
+                    .unwrap();
+                frame
+            });
         for frame in &frames {
             let packet = Packet::decode(frame, Duration::ZERO, &"a".into());
             let tcp = packet.tcp().unwrap();
@@ -439,7 +439,13 @@ mod tests {
             let again = other.renumbered(tcp.sequence, tcp.acknowledgement).unwrap();
             assert_eq!(*again.frame, **frame);
             let sent = Packet::decode(&other.frame, Duration::ZERO, &"a".into());
-            assert_eq!((sent.tcp().unwrap().sequence, sent.tcp().unwrap().acknowledgement), (12345, 678));
+            assert_eq!(
+                (
+                    sent.tcp().unwrap().sequence,
+                    sent.tcp().unwrap().acknowledgement
+                ),
+                (12345, 678)
+            );
         }
     }
 

@@ -126,7 +126,10 @@ impl Packets {
 
     /// The times between one and the next.
     pub fn gaps(&self) -> Vec<Duration> {
-        self.all.windows(2).map(|pair| pair[1].sent.saturating_sub(pair[0].sent)).collect()
+        self.all
+            .windows(2)
+            .map(|pair| pair[1].sent.saturating_sub(pair[0].sent))
+            .collect()
     }
 
     /// At least one has these flags.
@@ -171,7 +174,12 @@ impl Packets {
         if self.all.is_empty() {
             return "no packet".into();
         }
-        let shown: Vec<_> = self.all.iter().take(SHOWN).map(|packet| packet.to_string().replace("  ", " ")).collect();
+        let shown: Vec<_> = self
+            .all
+            .iter()
+            .take(SHOWN)
+            .map(|packet| packet.to_string().replace("  ", " "))
+            .collect();
         let more = match self.all.len().saturating_sub(SHOWN) {
             0 => String::new(),
             more => format!(" and {more} more"),

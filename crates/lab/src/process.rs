@@ -44,14 +44,20 @@ impl Process {
     /// Types a line.
     pub fn types(&self, line: &str) -> Result<(), DriveError> {
         let shared = &self.inner.shared;
-        shared.happened(shared.clock.now(), What::Typed(self.inner.column, line.into()));
+        shared.happened(
+            shared.clock.now(),
+            What::Typed(self.inner.column, line.into()),
+        );
         self.inner.program.types(line)
     }
 
     /// Types these characters and no newline: the line goes on.
     pub fn types_on(&self, text: &str) -> Result<(), DriveError> {
         let shared = &self.inner.shared;
-        shared.happened(shared.clock.now(), What::Typed(self.inner.column, text.escape_debug().to_string()));
+        shared.happened(
+            shared.clock.now(),
+            What::Typed(self.inner.column, text.escape_debug().to_string()),
+        );
         self.inner.program.types_bytes(text.as_bytes())
     }
 
@@ -59,14 +65,20 @@ impl Process {
     pub fn types_ctrl_d(&self) {
         let shared = &self.inner.shared;
         self.inner.host.look();
-        shared.happened(shared.clock.now(), What::Typed(self.inner.column, "Ctrl-D".into()));
+        shared.happened(
+            shared.clock.now(),
+            What::Typed(self.inner.column, "Ctrl-D".into()),
+        );
         self.inner.program.closes_input();
     }
 
     /// Interrupts it (SIGINT), as Ctrl-C does, and writes that down.
     pub fn types_ctrl_c(&self) {
         let shared = &self.inner.shared;
-        shared.happened(shared.clock.now(), What::Typed(self.inner.column, "Ctrl-C".into()));
+        shared.happened(
+            shared.clock.now(),
+            What::Typed(self.inner.column, "Ctrl-C".into()),
+        );
         self.signal(Signal::SIGINT);
     }
 
@@ -97,7 +109,10 @@ impl Process {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.stands_still() {
             if Instant::now() > deadline {
-                return Err(LabError::Impossible(format!("{} does not stop", self.name())));
+                return Err(LabError::Impossible(format!(
+                    "{} does not stop",
+                    self.name()
+                )));
             }
             wait_a_little();
         }
@@ -113,17 +128,27 @@ impl Process {
     /// Every one of its threads is stopped, or it has ended: proc_pid_stat(5). A traced one may only be at the border of
     /// a system call, but it will not go beyond it.
     fn stands_still(&self) -> bool {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()))
+            .into_iter()
+            .flatten()
+            .flatten();
         let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
         // The name before it may contain anything.
-        let mut states = stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
+        let mut states = stats.filter_map(|stat| {
+            stat.rsplit_once(") ")
+                .and_then(|(_, rest)| rest.chars().next())
+        });
         states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
     }
 
     /// Whether it sleeps in one of these system calls, and in which it does: `/proc/PID/syscall`, proc(5).
     pub fn blocks_in(&self, calls: &[&str]) -> Check {
-        let call = proc::blocked_in(self.pid().as_raw()).and_then(|(number, _)| proc::system_call_name(number));
-        let seen = call.map_or("it sleeps in no system call that is known here".into(), |call| format!("it sleeps in {call}"));
+        let call = proc::blocked_in(self.pid().as_raw())
+            .and_then(|(number, _)| proc::system_call_name(number));
+        let seen = call.map_or(
+            "it sleeps in no system call that is known here".into(),
+            |call| format!("it sleeps in {call}"),
+        );
         Check::new(call.is_some_and(|call| calls.contains(&call)), seen)
     }
 
@@ -178,11 +203,17 @@ pub trait EndChecks {
 
 impl EndChecks for End {
     fn exited_with(&self, code: i32) -> Check {
-        Check::new(self.ending == Ending::Exited(code), format_args!("it {}", self.ending))
+        Check::new(
+            self.ending == Ending::Exited(code),
+            format_args!("it {}", self.ending),
+        )
     }
 
     fn was_killed_by(&self, signal: Signal) -> Check {
-        Check::new(self.ending == Ending::Killed(signal), format_args!("it {}", self.ending))
+        Check::new(
+            self.ending == Ending::Killed(signal),
+            format_args!("it {}", self.ending),
+        )
     }
 }
 
@@ -194,7 +225,9 @@ pub struct Output {
 
 impl Output {
     fn of(stream: &Stream) -> Self {
-        Self { lines: stream.lines().into_iter().map(|line| line.text).collect() }
+        Self {
+            lines: stream.lines().into_iter().map(|line| line.text).collect(),
+        }
     }
 
     /// The lines.
@@ -219,7 +252,11 @@ impl Output {
 
     /// These are the lines that contain `about`, in this order.
     pub fn says_exactly(&self, about: &str, expected: &[&str]) -> Check {
-        let lines: Vec<_> = self.lines.iter().filter(|line| line.contains(about)).collect();
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|line| line.contains(about))
+            .collect();
         Check::new(lines == expected, format_args!("{lines:?}"))
     }
 
@@ -233,7 +270,10 @@ impl Output {
         match self.lines.len() {
             0 => "it says nothing".into(),
             count if count <= SHOWN => format!("it says {:?}", self.lines),
-            count => format!("it says {count} lines, the last {:?}", &self.lines[count - SHOWN..]),
+            count => format!(
+                "it says {count} lines, the last {:?}",
+                &self.lines[count - SHOWN..]
+            ),
         }
     }
 }

@@ -34,8 +34,15 @@ impl Programs {
         }
         let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
         let mut command = Command::new(&cargo);
-        command.args(["build", "--quiet", "--bins", "--message-format=json-render-diagnostics"]);
-        command.arg("--manifest-path").arg(workspace().join("Cargo.toml"));
+        command.args([
+            "build",
+            "--quiet",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+        ]);
+        command
+            .arg("--manifest-path")
+            .arg(workspace().join("Cargo.toml"));
         if !cfg!(debug_assertions) {
             command.arg("--release");
         }
@@ -45,11 +52,19 @@ impl Programs {
         let output = command.stderr(Stdio::inherit()).output();
         let output = output.with_context(|| format!("start {}", cargo.display()))?;
         if !output.status.success() {
-            bail!("the lessons' programs do not build: cargo ended with {}", output.status);
+            bail!(
+                "the lessons' programs do not build: cargo ended with {}",
+                output.status
+            );
         }
         let mut paths = HashMap::new();
-        for line in output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let message: Message = serde_json::from_slice(line).context("read a message of cargo")?;
+        for line in output
+            .stdout
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let message: Message =
+                serde_json::from_slice(line).context("read a message of cargo")?;
             if let (Some(path), Some(target)) = (message.executable, message.target)
                 && target.kind.iter().any(|kind| kind == "bin")
             {
@@ -65,7 +80,9 @@ impl Programs {
             return Ok(path.clone());
         }
         if name.starts_with("chap-") || name == "midterm" {
-            return Err("this lesson's programs were not built; name the lesson in Experiment::also".into());
+            return Err(
+                "this lesson's programs were not built; name the lesson in Experiment::also".into(),
+            );
         }
         Ok(name.into())
     }

@@ -45,20 +45,39 @@ fn control_text(report: &Report, control: &Run, options: &TextOptions) -> String
         return text;
     }
     for claim in control.record.claims.iter().filter(|claim| claim.central) {
-        let broken = if claim.verdict == Verdict::Unseen { "–" } else { "✓ fails, as it must:" };
-        _ = writeln!(text, "{broken} {}\n    seen: {}", claim.sentence, claim.seen);
+        let broken = if claim.verdict == Verdict::Unseen {
+            "–"
+        } else {
+            "✓ fails, as it must:"
+        };
+        _ = writeln!(
+            text,
+            "{broken} {}\n    seen: {}",
+            claim.sentence, claim.seen
+        );
     }
     text
 }
 
 /// One line about an experiment among many.
 pub fn line(report: &Report) -> String {
-    let Report { experiment, run, control, status } = report;
+    let Report {
+        experiment,
+        run,
+        control,
+        status,
+    } = report;
     let (mark, detail) = match status {
         Status::Pass => {
             let claims = run.as_ref().map_or(0, |run| run.record.claims.len());
-            let seconds = run.as_ref().map_or(0.0, |run| run.record.took.as_secs_f64());
-            let control = if control.is_some() { ", control fails as it must" } else { "" };
+            let seconds = run
+                .as_ref()
+                .map_or(0.0, |run| run.record.took.as_secs_f64());
+            let control = if control.is_some() {
+                ", control fails as it must"
+            } else {
+                ""
+            };
             ("✓", format!("{claims} claims{control}, {seconds:.2} s"))
         }
         Status::Fail(why) => ("✗", why.clone()),
@@ -70,13 +89,21 @@ pub fn line(report: &Report) -> String {
 
 /// The last line of a run of many.
 pub fn summary(reports: &[Report]) -> String {
-    let count = |wanted: fn(&Status) -> bool| reports.iter().filter(|report| wanted(&report.status)).count();
+    let count = |wanted: fn(&Status) -> bool| {
+        reports
+            .iter()
+            .filter(|report| wanted(&report.status))
+            .count()
+    };
     let passed = count(|status| *status == Status::Pass);
     let failed = count(|status| matches!(status, Status::Fail(_)));
     let mut text = format!("{passed} passed, {failed} failed");
     for (number, word) in [
         (count(|status| matches!(status, Status::Skip(_))), "skipped"),
-        (count(|status| matches!(status, Status::Discovery(_))), "discoveries"),
+        (
+            count(|status| matches!(status, Status::Discovery(_))),
+            "discoveries",
+        ),
     ] {
         if number > 0 {
             _ = write!(text, ", {number} {word}");

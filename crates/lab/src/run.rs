@@ -62,16 +62,29 @@ impl Bench {
     /// Runs an experiment, and its control when asked to.
     pub fn report(&self, experiment: &Experiment, with_control: bool) -> Report {
         if let (true, Sandbox::Loopback { why }) = (experiment.isolated, &self.sandbox) {
-            let reason = format!("needs network namespaces, and they are not allowed here ({why}); see: lab doctor");
-            return Report { experiment: *experiment, run: None, control: None, status: Status::Skip(reason) };
+            let reason = format!(
+                "needs network namespaces, and they are not allowed here ({why}); see: lab doctor"
+            );
+            return Report {
+                experiment: *experiment,
+                run: None,
+                control: None,
+                status: Status::Skip(reason),
+            };
         }
         let run = self.run(experiment, false);
-        let control = (with_control && judge(&run) == Status::Pass).then(|| self.run(experiment, true));
+        let control =
+            (with_control && judge(&run) == Status::Pass).then(|| self.run(experiment, true));
         let status = match (judge(&run), &control) {
             (Status::Pass, Some(control)) => judge_control(control),
             (status, _) => status,
         };
-        Report { experiment: *experiment, run: Some(run), control, status }
+        Report {
+            experiment: *experiment,
+            run: Some(run),
+            control,
+            status,
+        }
     }
 
     /// One run of an experiment or its control.
@@ -86,7 +99,9 @@ impl Bench {
     }
 
     fn prepare(&self) -> std::io::Result<tempfile::TempDir> {
-        tempfile::Builder::new().prefix("lab-").tempdir_in(scratch(&self.sandbox))
+        tempfile::Builder::new()
+            .prefix("lab-")
+            .tempdir_in(scratch(&self.sandbox))
     }
 
     fn tell(&self, experiment: &Experiment, control: bool, directory: tempfile::TempDir) -> Run {
@@ -142,7 +157,8 @@ impl Bench {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
 }
 
 /// What a run by itself is worth.
@@ -176,7 +192,10 @@ fn judge_control(control: &Run) -> Status {
     }
     let survives = |claim: &&crate::record::Claim| claim.central && claim.verdict == Verdict::Holds;
     match control.record.claims.iter().find(survives) {
-        Some(claim) => Status::Fail(format!("holds in the control too: {} ({})", claim.sentence, claim.seen)),
+        Some(claim) => Status::Fail(format!(
+            "holds in the control too: {} ({})",
+            claim.sentence, claim.seen
+        )),
         None => Status::Pass,
     }
 }

@@ -57,7 +57,8 @@ pub fn probe() -> Result<(), String> {
     match unsafe { fork() }.map_err(|errno| failed(errno.into()))? {
         ForkResult::Child => {
             drop(reader);
-            let outcome = separate().and_then(|()| in_first_child(|| furnish().and_then(|()| try_network())));
+            let outcome =
+                separate().and_then(|()| in_first_child(|| furnish().and_then(|()| try_network())));
             if let Err(refused) = outcome {
                 let _ = io::Write::write_all(&mut &writer, refused.as_bytes());
             }
@@ -67,7 +68,11 @@ pub fn probe() -> Result<(), String> {
             drop(writer);
             let refused = io::read_to_string(reader).map_err(failed)?;
             let _ = waitpid(child, None);
-            if refused.is_empty() { Ok(()) } else { Err(refused) }
+            if refused.is_empty() {
+                Ok(())
+            } else {
+                Err(refused)
+            }
         }
     }
 }
@@ -162,16 +167,23 @@ fn separate() -> Result<(), String> {
     if user.is_root() && unshare(ours).is_ok() {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| format!("make a user namespace: {}", io::Error::from(errno)))?;
+    unshare(CloneFlags::CLONE_NEWUSER)
+        .map_err(|errno| format!("make a user namespace: {}", io::Error::from(errno)))?;
     // user_namespaces(7): an ordinary user maps its own ids and nothing else, and gives up setgroups(2) for it.
     for (file, content) in [
         ("setgroups", "deny".to_string()),
         ("uid_map", format!("0 {user} 1")),
         ("gid_map", format!("0 {group} 1")),
     ] {
-        fs::write(Path::new("/proc/self").join(file), content).map_err(|error| format!("write {file}: {error}"))?;
+        fs::write(Path::new("/proc/self").join(file), content)
+            .map_err(|error| format!("write {file}: {error}"))?;
     }
-    unshare(ours).map_err(|errno| format!("make namespaces inside the user namespace: {}", io::Error::from(errno)))
+    unshare(ours).map_err(|errno| {
+        format!(
+            "make namespaces inside the user namespace: {}",
+            io::Error::from(errno)
+        )
+    })
 }
 
 /// Runs `work` in a child, and hands its complaint up.
@@ -190,7 +202,11 @@ fn in_first_child(work: impl FnOnce() -> Result<(), String>) -> Result<(), Strin
             drop(writer);
             let refused = io::read_to_string(reader).map_err(|error| error.to_string())?;
             let _ = waitpid(child, None);
-            if refused.is_empty() { Ok(()) } else { Err(refused) }
+            if refused.is_empty() {
+                Ok(())
+            } else {
+                Err(refused)
+            }
         }
     }
 }
@@ -205,14 +221,28 @@ fn furnish() -> Result<(), String> {
     };
     mount(none, "/", none, private, none).map_err(refused("make mounts private"))?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none).map_err(refused("mount /proc"))?;
-    mount(Some("lab"), SCRATCH, Some("tmpfs"), quiet, Some("mode=1777"))
-        .map_err(refused(&format!("mount {SCRATCH}")))?;
+    mount(
+        Some("proc"),
+        "/proc",
+        Some("proc"),
+        quiet | MsFlags::MS_NOEXEC,
+        none,
+    )
+    .map_err(refused("mount /proc"))?;
+    mount(
+        Some("lab"),
+        SCRATCH,
+        Some("tmpfs"),
+        quiet,
+        Some("mode=1777"),
+    )
+    .map_err(refused(&format!("mount {SCRATCH}")))?;
     Ok(())
 }
 
 fn try_network() -> Result<(), String> {
-    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| format!("make a network namespace: {}", io::Error::from(errno)))?;
+    unshare(CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| format!("make a network namespace: {}", io::Error::from(errno)))?;
     crate::net::route::loopback_up().map_err(|error| error.to_string())
 }
 

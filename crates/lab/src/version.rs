@@ -21,9 +21,15 @@ impl Version {
 
     /// From a release such as `6.8.0-45-generic`; what is missing counts as 0.
     fn parse(release: &str) -> Self {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+        let mut numbers = release
+            .split(|c: char| !c.is_ascii_digit())
+            .map(|number| number.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
-        Self { major: next(), minor: next(), patch: next() }
+        Self {
+            major: next(),
+            minor: next(),
+            patch: next(),
+        }
     }
 
     /// Whether it is this version or a later one.
@@ -44,8 +50,18 @@ mod tests {
 
     #[test]
     fn releases_of_distributions_are_understood() {
-        assert_eq!(Version::parse("6.8.0-45-generic"), Version { major: 6, minor: 8, patch: 0 });
-        assert_eq!(Version::parse("5.15.153.1-microsoft-standard-WSL2").to_string(), "5.15.153");
+        assert_eq!(
+            Version::parse("6.8.0-45-generic"),
+            Version {
+                major: 6,
+                minor: 8,
+                patch: 0
+            }
+        );
+        assert_eq!(
+            Version::parse("5.15.153.1-microsoft-standard-WSL2").to_string(),
+            "5.15.153"
+        );
         assert!(Version::parse("6.18.44").at_least(6, 5) && !Version::parse("6.4").at_least(6, 5));
     }
 }

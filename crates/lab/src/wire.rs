@@ -122,11 +122,16 @@ impl Wire {
         let wire = Self {
             namespace: Namespace::new()?,
             state: Arc::default(),
-            wake: Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?),
+            wake: Arc::new(EventFd::from_value_and_flags(
+                0,
+                EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
+            )?),
             clock,
         };
         let (state, wake) = (Arc::clone(&wire.state), Arc::clone(&wire.wake));
-        std::thread::Builder::new().name("wire".into()).spawn(move || relay(&state, &wake, clock))?;
+        std::thread::Builder::new()
+            .name("wire".into())
+            .spawn(move || relay(&state, &wake, clock))?;
         Ok(wire)
     }
 
@@ -166,7 +171,12 @@ impl Wire {
         };
         let count = state.ports.len().max(port + 1);
         state.ports.resize_with(count, || None);
-        state.homes.extend(taken.addresses.iter().map(|address| (*address, Arc::clone(&taken.host))));
+        state.homes.extend(
+            taken
+                .addresses
+                .iter()
+                .map(|address| (*address, Arc::clone(&taken.host))),
+        );
         state.ports[port] = Some(taken);
         state.generation += 1;
         drop(state);
@@ -182,7 +192,9 @@ impl Wire {
         drop(state);
         self.kick();
         // Both ends of the pair go. An error means that the host's network was gone already, and its end with it.
-        let _ = self.namespace.enter(|| route::remove(&format!("port{port}")));
+        let _ = self
+            .namespace
+            .enter(|| route::remove(&format!("port{port}")));
     }
 
     fn kick(&self) {
@@ -204,9 +216,20 @@ impl Wire {
         self.state().delay = delay;
     }
 
-    fn rule(&self, nth: usize, every: bool, fits: impl Fn(&Packet) -> bool + Send + 'static, treatment: Treatment) {
+    fn rule(
+        &self,
+        nth: usize,
+        every: bool,
+        fits: impl Fn(&Packet) -> bool + Send + 'static,
+        treatment: Treatment,
+    ) {
         let pass = nth.saturating_sub(1);
-        self.state().rules.push(Rule { fits: Box::new(fits), pass, every, treatment });
+        self.state().rules.push(Rule {
+            fits: Box::new(fits),
+            pass,
+            every,
+            treatment,
+        });
     }
 
     /// Loses the `nth` packet (from 1) that fits, counted from now.
@@ -225,7 +248,12 @@ impl Wire {
     }
 
     /// Delivers the `nth` fitting packet later than the others, by so much.
-    pub fn hold_up(&self, nth: usize, by: Duration, fits: impl Fn(&Packet) -> bool + Send + 'static) {
+    pub fn hold_up(
+        &self,
+        nth: usize,
+        by: Duration,
+        fits: impl Fn(&Packet) -> bool + Send + 'static,
+    ) {
         self.rule(nth, false, fits, Treatment::Delay(by));
     }
 
@@ -257,10 +285,17 @@ impl Wire {
     /// Delivers what [`Wire::hold_all`] has kept, and keeps nothing from now on.
     pub fn release(&self) {
         let mut state = self.state();
-        state.rules.retain(|rule| !matches!(rule.treatment, Treatment::Keep));
+        state
+            .rules
+            .retain(|rule| !matches!(rule.treatment, Treatment::Keep));
         let due = Instant::now();
         for (number, port, frame) in std::mem::take(&mut state.kept) {
-            state.in_flight.push(InFlight { due, number, port, frame });
+            state.in_flight.push(InFlight {
+                due,
+                number,
+                port,
+                frame,
+            });
         }
         drop(state);
         self.kick();
@@ -340,11 +375,14 @@ impl State {
 
     fn port_of(&self, address: IpAddr) -> Option<usize> {
         let at = |found: fn(&Port, IpAddr) -> bool| {
-            self.ports.iter().position(|port| port.as_ref().is_some_and(|port| found(port, address)))
+            self.ports
+                .iter()
+                .position(|port| port.as_ref().is_some_and(|port| found(port, address)))
         };
         // The address of a host that is down is on this wire, and nobody has it: nothing for the router.
         let down = self.homes.iter().any(|(home, _)| *home == address);
-        at(|port, address| port.addresses.contains(&address)).or_else(|| at(|port, _| port.gateway).filter(|_| !down))
+        at(|port, address| port.addresses.contains(&address))
+            .or_else(|| at(|port, _| port.gateway).filter(|_| !down))
     }
 
     fn treat(&mut self, packet: Packet, mut frame: Vec<u8>) {
@@ -376,7 +414,10 @@ impl State {
                 Treatment::Alter(change) => change(&mut frame),
                 Treatment::Swap | Treatment::Keep => {}
             }
-            let (double, swap) = (matches!(treatment, Treatment::Double), matches!(treatment, Treatment::Swap));
+            let (double, swap) = (
+                matches!(treatment, Treatment::Double),
+                matches!(treatment, Treatment::Swap),
+            );
             let keep = matches!(treatment, Treatment::Keep);
             if !self.rules[position].every {
                 self.rules.remove(position);
@@ -410,18 +451,37 @@ impl State {
             return;
         };
         let number = self.record(packet, Some(port));
-        self.in_flight.push(InFlight { due, number, port, frame });
-        while let Some(position) = self.swapped.iter().position(|(waiting, _, _)| *waiting == port) {
+        self.in_flight.push(InFlight {
+            due,
+            number,
+            port,
+            frame,
+        });
+        while let Some(position) = self
+            .swapped
+            .iter()
+            .position(|(waiting, _, _)| *waiting == port)
+        {
             let (port, number, frame) = self.swapped.remove(position);
             // The later one arrives first: it was pushed first, with an earlier or equal time.
-            self.in_flight.push(InFlight { due: due + Duration::from_micros(1), number, port, frame });
+            self.in_flight.push(InFlight {
+                due: due + Duration::from_micros(1),
+                number,
+                port,
+                frame,
+            });
         }
     }
 
     fn record(&mut self, mut packet: Packet, port: Option<usize>) -> usize {
         let receiver = port.or_else(|| self.port_of(packet.destination.ip()));
-        let there = receiver.and_then(|port| self.ports[port].as_ref()).map(|port| Arc::clone(&port.host));
-        let home = self.homes.iter().find(|(address, _)| *address == packet.destination.ip());
+        let there = receiver
+            .and_then(|port| self.ports[port].as_ref())
+            .map(|port| Arc::clone(&port.host));
+        let home = self
+            .homes
+            .iter()
+            .find(|(address, _)| *address == packet.destination.ip());
         packet.hosts.1 = there.or_else(|| home.map(|(_, host)| Arc::clone(host)));
         self.packets.push(packet);
         self.packets.len() - 1
@@ -434,8 +494,18 @@ impl State {
             if next.due > now {
                 return Some(next.due - now);
             }
-            let Some(InFlight { number, port, mut frame, .. }) = self.in_flight.pop() else { break };
-            let Some(Some(port)) = self.ports.get_mut(port) else { continue };
+            let Some(InFlight {
+                number,
+                port,
+                mut frame,
+                ..
+            }) = self.in_flight.pop()
+            else {
+                break;
+            };
+            let Some(Some(port)) = self.ports.get_mut(port) else {
+                continue;
+            };
             if self.cut {
                 continue;
             }
@@ -466,12 +536,20 @@ fn relay(state: &Mutex<State>, wake: &EventFd, clock: Clock) {
         let next = locked.deliver(&clock);
         if generation != locked.generation {
             generation = locked.generation;
-            let sockets = locked.ports.iter().flatten().map(|port| port.capture.as_fd().try_clone_to_owned());
+            let sockets = locked
+                .ports
+                .iter()
+                .flatten()
+                .map(|port| port.capture.as_fd().try_clone_to_owned());
             captures = sockets.filter_map(Result::ok).collect();
         }
         drop(locked);
         let mut fds = vec![PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
-        fds.extend(captures.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        fds.extend(
+            captures
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
         let timeout = next.map_or(PollTimeout::NONE, |next| {
             // Rounded up: a millisecond late is a wire, a busy loop is a nuisance.
             PollTimeout::try_from(next + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX)

@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
     }
-    let packages: BTreeSet<String> = experiments::all().flat_map(|experiment| experiment.packages()).collect();
+    let packages: BTreeSet<String> = experiments::all()
+        .flat_map(|experiment| experiment.packages())
+        .collect();
     let programs = match Programs::build(&packages.into_iter().collect::<Vec<_>>()) {
         Ok(programs) => programs,
         Err(error) => {
@@ -31,15 +33,21 @@ fn main() -> ExitCode {
         // All experiments then share one port.
         arguments.test_threads = Some(1);
     }
-    let bench = Arc::new(Bench { sandbox, programs, trace: false });
+    let bench = Arc::new(Bench {
+        sandbox,
+        programs,
+        trace: false,
+    });
     libtest_mimic::run(&arguments, trials(Some(&bench))).exit_code()
 }
 
 fn trials(bench: Option<&Arc<Bench>>) -> Vec<Trial> {
     let trial = |experiment: Experiment| {
         let bench = bench.cloned();
-        Trial::test(experiment.id, move || bench.map_or(Ok(()), |bench| run(&bench, &experiment)))
-            .with_ignored_flag(experiment.slow)
+        Trial::test(experiment.id, move || {
+            bench.map_or(Ok(()), |bench| run(&bench, &experiment))
+        })
+        .with_ignored_flag(experiment.slow)
     };
     experiments::all().map(trial).collect()
 }
@@ -55,8 +63,18 @@ fn run(bench: &Bench, experiment: &Experiment) -> Result<(), Failed> {
             Ok(())
         }
         Status::Fail(_) | Status::Discovery(_) => {
-            let options = TextOptions { width: 120, colour: false, full: true, verbose: true };
-            Err(format!("{}\n{}", report::line(&report), report::full(&report, &options)).into())
+            let options = TextOptions {
+                width: 120,
+                colour: false,
+                full: true,
+                verbose: true,
+            };
+            Err(format!(
+                "{}\n{}",
+                report::line(&report),
+                report::full(&report, &options)
+            )
+            .into())
         }
     }
 }

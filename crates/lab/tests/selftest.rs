@@ -22,23 +22,75 @@ enum Expected {
 }
 
 const STORIES: &[(&str, Story, Expected)] = &[
-    ("a wire carries datagrams both ways", datagrams, Expected::Pass),
-    ("a cut wire loses everything and tells nobody", cut, Expected::Pass),
-    ("the n-th packet is lost, and only that one", lose, Expected::Pass),
+    (
+        "a wire carries datagrams both ways",
+        datagrams,
+        Expected::Pass,
+    ),
+    (
+        "a cut wire loses everything and tells nobody",
+        cut,
+        Expected::Pass,
+    ),
+    (
+        "the n-th packet is lost, and only that one",
+        lose,
+        Expected::Pass,
+    ),
     ("a packet is doubled", double, Expected::Pass),
     ("two packets are swapped", swap, Expected::Pass),
     ("a packet is altered", alter, Expected::Pass),
-    ("a held packet comes when it is injected", hold, Expected::Pass),
+    (
+        "a held packet comes when it is injected",
+        hold,
+        Expected::Pass,
+    ),
     ("a wire with delay delays", delay, Expected::Pass),
-    ("a crash sends neither FIN nor RST, and a reboot forgets", crash, Expected::Pass),
-    ("a router forwards, and refuses with ICMP", router, Expected::Pass),
-    ("segments on a wire are of the wire's size", segments, Expected::Pass),
-    ("a kernel variable survives a reboot", variables, Expected::Pass),
-    ("a false claim is found out", false_claim, Expected::Fail("one is two")),
-    ("a claim that its control does not break is found out", no_control, Expected::Fail("holds in the control too")),
-    ("a control that breaks off is found out", broken_control, Expected::Fail("the control broke off")),
-    ("a story without a central claim is found out", no_centre, Expected::Fail("no central claim")),
-    ("a panic is a failure of the experiment", panics, Expected::Fail("the experiment panicked: as arranged")),
+    (
+        "a crash sends neither FIN nor RST, and a reboot forgets",
+        crash,
+        Expected::Pass,
+    ),
+    (
+        "a router forwards, and refuses with ICMP",
+        router,
+        Expected::Pass,
+    ),
+    (
+        "segments on a wire are of the wire's size",
+        segments,
+        Expected::Pass,
+    ),
+    (
+        "a kernel variable survives a reboot",
+        variables,
+        Expected::Pass,
+    ),
+    (
+        "a false claim is found out",
+        false_claim,
+        Expected::Fail("one is two"),
+    ),
+    (
+        "a claim that its control does not break is found out",
+        no_control,
+        Expected::Fail("holds in the control too"),
+    ),
+    (
+        "a control that breaks off is found out",
+        broken_control,
+        Expected::Fail("the control broke off"),
+    ),
+    (
+        "a story without a central claim is found out",
+        no_centre,
+        Expected::Fail("no central claim"),
+    ),
+    (
+        "a panic is a failure of the experiment",
+        panics,
+        Expected::Fail("the experiment panicked: as arranged"),
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -51,21 +103,34 @@ fn main() -> ExitCode {
         eprintln!("skipped: no namespaces here ({why})");
         return ExitCode::SUCCESS;
     }
-    let bench = Arc::new(Bench { sandbox, programs: Programs::default(), trace: false });
+    let bench = Arc::new(Bench {
+        sandbox,
+        programs: Programs::default(),
+        trace: false,
+    });
     libtest_mimic::run(&arguments, trials(Some(&bench))).exit_code()
 }
 
 fn trials(bench: Option<&Arc<Bench>>) -> Vec<Trial> {
     let trial = |(name, story, expected): &'static (&str, Story, Expected)| {
         let bench = bench.cloned();
-        Trial::test(*name, move || bench.map_or(Ok(()), |bench| check(&bench, name, *story, expected)))
+        Trial::test(*name, move || {
+            bench.map_or(Ok(()), |bench| check(&bench, name, *story, expected))
+        })
     };
     STORIES.iter().map(trial).collect()
 }
 
-fn check(bench: &Bench, name: &'static str, story: Story, expected: &Expected) -> Result<(), Failed> {
+fn check(
+    bench: &Bench,
+    name: &'static str,
+    story: Story,
+    expected: &Expected,
+) -> Result<(), Failed> {
     let experiment = Experiment::new(name, name, story, "nothing of the kind is done");
-    let status = bench.report(&experiment, matches!(expected, Expected::Fail(_))).status;
+    let status = bench
+        .report(&experiment, matches!(expected, Expected::Fail(_)))
+        .status;
     match (&status, expected) {
         (Status::Pass, Expected::Pass) => Ok(()),
         (Status::Fail(why), Expected::Fail(part)) if why.contains(part) => Ok(()),
@@ -106,8 +171,14 @@ fn datagrams(lab: &Lab) -> Outcome {
     right.send(b"b")?;
     lab.central("there", equal(receive(&right, 1)?, "a"));
     lab.claim("back", equal(receive(&left, 1)?, "b"));
-    lab.claim("and both were seen", lab.packets().udp().arrived().exactly(2));
-    lab.claim("from their hosts", lab.packets().udp().from(&hosts[0]).to(&hosts[1]).exactly(1));
+    lab.claim(
+        "and both were seen",
+        lab.packets().udp().arrived().exactly(2),
+    );
+    lab.claim(
+        "from their hosts",
+        lab.packets().udp().from(&hosts[0]).to(&hosts[1]).exactly(1),
+    );
     lab.claim("and nothing else passed", lab.packets().exactly(2));
     lab.done()
 }
@@ -120,7 +191,10 @@ fn cut(lab: &Lab) -> Outcome {
     hosts[0].wire().mend();
     left.send(b"b")?;
     lab.central("only the second arrives", equal(receive(&right, 1)?, "b"));
-    lab.claim("the first is in the record as lost", lab.packets().lost().exactly(1));
+    lab.claim(
+        "the first is in the record as lost",
+        lab.packets().lost().exactly(1),
+    );
     lab.done()
 }
 
@@ -159,8 +233,14 @@ fn alter(lab: &Lab) -> Outcome {
     hosts[0].wire().alter(1, |_| true, |frame| frame[42] ^= 1);
     left.send(b"a")?;
     left.send(b"b")?;
-    lab.central("the altered datagram is thrown away", equal(receive(&right, 1)?, "b"));
-    lab.claim("as the kernel has counted", within(hosts[1].counter("Udp", "InCsumErrors")?, 1..));
+    lab.central(
+        "the altered datagram is thrown away",
+        equal(receive(&right, 1)?, "b"),
+    );
+    lab.claim(
+        "as the kernel has counted",
+        within(hosts[1].counter("Udp", "InCsumErrors")?, 1..),
+    );
     lab.done()
 }
 
@@ -172,7 +252,10 @@ fn hold(lab: &Lab) -> Outcome {
     left.send(b"b")?;
     let before = receive(&right, 1)?;
     wire.held().iter().for_each(|packet| wire.inject(packet));
-    lab.central("it comes after what was sent later", equal(before + &receive(&right, 1)?, "ba"));
+    lab.central(
+        "it comes after what was sent later",
+        equal(before + &receive(&right, 1)?, "ba"),
+    );
     lab.done()
 }
 
@@ -182,7 +265,10 @@ fn delay(lab: &Lab) -> Outcome {
     let start = Instant::now();
     left.send(b"a")?;
     receive(&right, 1)?;
-    lab.central("50 ms pass", within(start.elapsed(), Duration::from_millis(50)..));
+    lab.central(
+        "50 ms pass",
+        within(start.elapsed(), Duration::from_millis(50)..),
+    );
     lab.done()
 }
 
@@ -195,11 +281,21 @@ fn crash(lab: &Lab) -> Outcome {
     server.crashes()?;
     drop((listener, accepted));
     lab.watches_for(Duration::from_millis(50));
-    lab.central("nothing is heard of it", lab.packets().from(&server).arrived().lacks(FIN).and(lab.packets().from(&server).lacks(RST)));
+    lab.central(
+        "nothing is heard of it",
+        lab.packets()
+            .from(&server)
+            .arrived()
+            .lacks(FIN)
+            .and(lab.packets().from(&server).lacks(RST)),
+    );
     server.boots()?;
     stream.write_all(b"hello")?;
     let error = stream.read(&mut [0; 1]).map_err(|error| error.kind());
-    lab.claim("the new system knows nothing of the connection", equal(error, Err(io::ErrorKind::ConnectionReset)));
+    lab.claim(
+        "the new system knows nothing of the connection",
+        equal(error, Err(io::ErrorKind::ConnectionReset)),
+    );
     lab.done()
 }
 
@@ -211,10 +307,18 @@ fn router(lab: &Lab) -> Outcome {
     let (mut accepted, _) = listener.accept()?;
     accepted.write_all(b"x")?;
     stream.read_exact(&mut [0; 1])?;
-    router.routes("10.0.2.99".parse().map_err(io::Error::other)?, 32, Route::Unreachable)?;
-    let refused = client.enter(|| Ok(TcpStream::connect(("10.0.2.99", PORT)).map_err(|error| error.kind())))?;
+    router.routes(
+        "10.0.2.99".parse().map_err(io::Error::other)?,
+        32,
+        Route::Unreachable,
+    )?;
+    let refused = client
+        .enter(|| Ok(TcpStream::connect(("10.0.2.99", PORT)).map_err(|error| error.kind())))?;
     lab.central("it forwards", lab.packets().with(SYN | ACK).some());
-    lab.claim("it refuses", equal(refused.map(drop), Err(io::ErrorKind::HostUnreachable)));
+    lab.claim(
+        "it refuses",
+        equal(refused.map(drop), Err(io::ErrorKind::HostUnreachable)),
+    );
     lab.claim("by ICMP", lab.packets().from(&router).icmp(3, 1).exactly(1));
     lab.done()
 }
@@ -231,7 +335,10 @@ fn segments(lab: &Lab) -> Outcome {
     accepted.read_to_end(&mut data)?;
     lab.central("all bytes arrive", equal(data.len(), 200_000));
     let largest = lab.packets().iter().map(|packet| packet.frame.len()).max();
-    lab.claim("in frames of at most 1514 bytes", within(largest, Some(1000)..=Some(1514)));
+    lab.claim(
+        "in frames of at most 1514 bytes",
+        within(largest, Some(1000)..=Some(1514)),
+    );
     lab.done()
 }
 
@@ -240,7 +347,10 @@ fn variables(lab: &Lab) -> Outcome {
     host.sets("net.ipv4.tcp_retries2", 3)?;
     host.crashes()?;
     host.boots()?;
-    lab.central("it is what it was", equal(host.variable("net.ipv4.tcp_retries2")?, "3"));
+    lab.central(
+        "it is what it was",
+        equal(host.variable("net.ipv4.tcp_retries2")?, "3"),
+    );
     lab.done()
 }
 

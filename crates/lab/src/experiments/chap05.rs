@@ -3,7 +3,9 @@
 use std::fs::read_to_string;
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, getsockopt, setsockopt, socket, sockopt,
+};
 
 use crate::net::sock_diag::{Socket, Timer};
 use crate::prelude::*;
@@ -54,14 +56,26 @@ impl Ends {
     fn now(host: &Host) -> Option<Self> {
         let sockets = host.sockets().ok()?;
         let live = |socket: &&Socket| socket.info.is_some() && socket.state != TcpState::Listen;
-        let writer = sockets.iter().filter(live).find(|socket| socket.remote.port() == PORT)?;
-        let reader = sockets.iter().filter(live).find(|socket| socket.local.port() == PORT)?;
-        Some(Self { writer: writer.clone(), reader: reader.clone() })
+        let writer = sockets
+            .iter()
+            .filter(live)
+            .find(|socket| socket.remote.port() == PORT)?;
+        let reader = sockets
+            .iter()
+            .filter(live)
+            .find(|socket| socket.local.port() == PORT)?;
+        Some(Self {
+            writer: writer.clone(),
+            reader: reader.clone(),
+        })
     }
 
     /// How many bytes the kernel has taken from the writing program. The SYN counts as one acknowledged byte.
     fn accepted(&self) -> u64 {
-        let acknowledged = self.writer.info.map_or(0, |info| info.bytes_acked.saturating_sub(1));
+        let acknowledged = self
+            .writer
+            .info
+            .map_or(0, |info| info.bytes_acked.saturating_sub(1));
         acknowledged + u64::from(self.writer.send_queue)
     }
 
@@ -92,7 +106,8 @@ fn taken(reader: &Socket) -> u64 {
 /// Whether a program sleeps, in a system call that waits: proc_pid_stat(5).
 fn sleeps(program: &Process) -> bool {
     let stat = read_to_string(format!("/proc/{}/stat", program.pid())).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('S'))
 }
 
 /// Waits until the reader's window is closed and the writer sleeps in send: nothing moves any more.
@@ -117,10 +132,14 @@ fn blocking_send(lab: &Lab) -> Outcome {
     let start = at_rest(lab, &host, &client)?;
     let most = start.buffers() + OVERSHOOT;
     let held = start.accepted() - start.taken();
-    lab.claim("while the reader stands still, the kernel takes what its two buffers hold, and no more", {
-        within(held, start.buffers() / 4..=most)
-    });
-    lab.claim("with both full, send waits", client.output().lacks("send into buffer"));
+    lab.claim(
+        "while the reader stands still, the kernel takes what its two buffers hold, and no more",
+        { within(held, start.buffers() / 4..=most) },
+    );
+    lab.claim(
+        "with both full, send waits",
+        client.output().lacks("send into buffer"),
+    );
     let mut read = start.taken();
     if lab.is_control() {
         server.kill()?;
@@ -137,10 +156,19 @@ fn blocking_send(lab: &Lab) -> Outcome {
     lab.central("one send returns the whole count", {
         equal(sent.count("send into buffer"), 1).and(sent.says("send into buffer 10240000 after"))
     });
-    lab.central("by then the reader has taken all but what the two buffers hold", within(read, TOTAL - most..));
+    lab.central(
+        "by then the reader has taken all but what the two buffers hold",
+        within(read, TOTAL - most..),
+    );
     lab.figure("two buffers", format!("{} bytes", start.buffers()));
-    lab.figure("data in them while the reader stands still", format!("{held} bytes"));
-    lab.figure("not yet read when the client was gone", format!("{} bytes", TOTAL.saturating_sub(read)));
+    lab.figure(
+        "data in them while the reader stands still",
+        format!("{held} bytes"),
+    );
+    lab.figure(
+        "not yet read when the client was gone",
+        format!("{} bytes", TOTAL.saturating_sub(read)),
+    );
     gauge_queues(lab, &host);
     lab.done()
 }
@@ -150,9 +178,13 @@ fn gauge_queues(lab: &Lab, host: &Host) {
     let mut writer = host.samples(|tuple| tuple.remote.port() == PORT);
     // What is left of an earlier connection in TIME-WAIT has no queue.
     writer.retain(|sample| sample.socket.info.is_some());
-    lab.gauge("send queue", "bytes", &writer, |sample| sample.socket.send_queue.into());
+    lab.gauge("send queue", "bytes", &writer, |sample| {
+        sample.socket.send_queue.into()
+    });
     let reader = host.samples(|tuple| tuple.local.port() == PORT && tuple.remote.port() != 0);
-    lab.gauge("receive queue", "bytes", &reader, |sample| sample.socket.receive_queue.into());
+    lab.gauge("receive queue", "bytes", &reader, |sample| {
+        sample.socket.receive_queue.into()
+    });
 }
 
 fn slow_reader(lab: &Lab) -> Outcome {
@@ -172,13 +204,28 @@ fn slow_reader(lab: &Lab) -> Outcome {
     let ends = Ends::now(&host);
     let taken = ends.as_ref().map_or(TOTAL, |ends| ends.taken());
     let queued = ends.as_ref().map_or(0, |ends| ends.writer.send_queue);
-    lab.central("send has taken it all and returned", client.output().says("send into buffer 1024000 after"));
-    lab.claim("the reader has read less than half of it by then", within(taken, ..TOTAL / 2));
-    lab.central("the rest waits in the kernel, in a queue whose process is gone", {
-        let holder = ends.map(|ends| ends.writer.inode);
-        Check::new(holder == Some(0), format_args!("inode {holder:?}")).and(within(queued, TOTAL as u32 / 4..))
-    });
-    let later = || within(Ends::now(&host).map_or(TOTAL, |ends| ends.taken()), taken + 27 * 1024..);
+    lab.central(
+        "send has taken it all and returned",
+        client.output().says("send into buffer 1024000 after"),
+    );
+    lab.claim(
+        "the reader has read less than half of it by then",
+        within(taken, ..TOTAL / 2),
+    );
+    lab.central(
+        "the rest waits in the kernel, in a queue whose process is gone",
+        {
+            let holder = ends.map(|ends| ends.writer.inode);
+            Check::new(holder == Some(0), format_args!("inode {holder:?}"))
+                .and(within(queued, TOTAL as u32 / 4..))
+        },
+    );
+    let later = || {
+        within(
+            Ends::now(&host).map_or(TOTAL, |ends| ends.taken()),
+            taken + 27 * 1024..,
+        )
+    };
     lab.eventually("the reader goes on reading", later);
     gauge_queues(lab, &host);
     lab.done()
@@ -186,14 +233,25 @@ fn slow_reader(lab: &Lab) -> Outcome {
 
 fn readn_eof(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    let server = host.traces(&format!("chap-5 tcpserver --pause 0{}", lab.vary("", " --read-once")))?;
+    let server = host.traces(&format!(
+        "chap-5 tcpserver --pause 0{}",
+        lab.vary("", " --read-once")
+    ))?;
     server.listens()?;
     let client = host.start("chap-5 tcpclient 127.0.0.1 --bytes 1000 --typed")?;
     // What the reads of the connection came to, the one that waits left out.
     let reads = || -> Vec<Result<i64, Errno>> {
-        let of_socket = |call: &SystemCall| call.descriptor.as_deref().is_some_and(|d| d.starts_with("socket:"));
+        let of_socket = |call: &SystemCall| {
+            call.descriptor
+                .as_deref()
+                .is_some_and(|d| d.starts_with("socket:"))
+        };
         let calls = server.calls().named("read");
-        calls.iter().filter(|call| of_socket(call)).filter_map(|call| call.result).collect()
+        calls
+            .iter()
+            .filter(|call| of_socket(call))
+            .filter_map(|call| call.result)
+            .collect()
     };
     let mut expected = vec![Ok(1000)];
     let comes_to = |expected: &[Result<i64, Errno>]| {
@@ -226,16 +284,26 @@ fn readn_eof(lab: &Lab) -> Outcome {
         expected.extend([Ok(0), Ok(0)]);
         let segments = lab.packets().from(&client).carrying_data();
         let lengths = segments.iter().map(|segment| segment.length);
-        lab.claim("the data comes in six segments", segments.check(lengths.eq([1000, 6, 6, 6, 6, 6])));
-        lab.claim("each ends a read, and so does each signal, with EINTR", equal(reads(), expected));
+        lab.claim(
+            "the data comes in six segments",
+            segments.check(lengths.eq([1000, 6, 6, 6, 6, 6])),
+        );
+        lab.claim(
+            "each ends a read, and so does each signal, with EINTR",
+            equal(reads(), expected),
+        );
     }
 
     let blocks = server.output();
-    lab.central("the first five segments fill one block", blocks.says("1K read for 1"));
+    lab.central(
+        "the first five segments fill one block",
+        blocks.says("1K read for 1"),
+    );
     lab.central("no signal is an error", server.errors().is_empty());
-    lab.central("the sixth makes a short block, because the stream ends after it", {
-        blocks.says_exactly("read for", &["1K read for 1", "6 bytes read for 2"])
-    });
+    lab.central(
+        "the sixth makes a short block, because the stream ends after it",
+        { blocks.says_exactly("read for", &["1K read for 1", "6 bytes read for 2"]) },
+    );
     lab.done()
 }
 
@@ -251,7 +319,9 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
     for asked in ASKED {
         let option = lab.vary(format!(" --sndbuf {asked}"), String::new());
         server.halt()?;
-        let client = host.start(&format!("chap-5 tcpclient 127.0.0.1 --bytes {TOTAL}{option}"))?;
+        let client = host.start(&format!(
+            "chap-5 tcpclient 127.0.0.1 --bytes {TOTAL}{option}"
+        ))?;
         let full = at_rest(lab, &host, &client)?.writer;
         sizes.push(full.memory.map_or(0, |memory| memory.send_buffer));
         queues.push(full.send_queue);
@@ -263,16 +333,30 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
         let rate = (TOTAL - 100 * 1024) as f64 / 1e6 / last.duration_since(first).as_secs_f64();
         let wait = last.saturating_duration_since(sent).as_millis();
         let name = lab.vary(format!("asked for {asked} bytes"), "no request".into());
-        lab.figure(&name, format!("{rate:.1} MB/s; the last byte is read {wait} ms after send has taken it"));
+        lab.figure(
+            &name,
+            format!("{rate:.1} MB/s; the last byte is read {wait} ms after send has taken it"),
+        );
     }
-    lab.central("a send buffer is twice as large as was asked for", equal(sizes, ASKED.map(|asked| 2 * asked)));
+    lab.central(
+        "a send buffer is twice as large as was asked for",
+        equal(sizes, ASKED.map(|asked| 2 * asked)),
+    );
     let readers = host.samples(|tuple| tuple.local.port() == PORT);
-    let receive = readers.iter().filter_map(|sample| sample.socket.memory).map(|memory| memory.receive_buffer).max();
+    let receive = readers
+        .iter()
+        .filter_map(|sample| sample.socket.memory)
+        .map(|memory| memory.receive_buffer)
+        .max();
     lab.claim("so is a receive buffer", equal(receive, Some(140_000)));
-    lab.central("the larger one takes at least twice as much before send blocks", {
-        Check::new(queues[1] >= 2 * queues[0], format_args!("{queues:?}"))
-    });
-    lab.claim("a request above wmem_max or rmem_max is cut down to it, and doubled", limits_hold(&host));
+    lab.central(
+        "the larger one takes at least twice as much before send blocks",
+        { Check::new(queues[1] >= 2 * queues[0], format_args!("{queues:?}")) },
+    );
+    lab.claim(
+        "a request above wmem_max or rmem_max is cut down to it, and doubled",
+        limits_hold(&host),
+    );
     gauge_queues(lab, &host);
     lab.done()
 }
@@ -281,23 +365,33 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
 fn limits_hold(host: &Host) -> Check {
     let limit = |name: &str| host.variable(name).map(|value| value.parse().unwrap_or(0));
     // An older kernel does not show them in a new namespace.
-    let (send, receive): (usize, usize) = match (limit("net.core.wmem_max"), limit("net.core.rmem_max")) {
-        (Ok(send), Ok(receive)) => (send, receive),
-        (Err(error), _) | (_, Err(error)) => return Check::unseen(error),
-    };
+    let (send, receive): (usize, usize) =
+        match (limit("net.core.wmem_max"), limit("net.core.rmem_max")) {
+            (Ok(send), Ok(receive)) => (send, receive),
+            (Err(error), _) | (_, Err(error)) => return Check::unseen(error),
+        };
     let got = host.enter(|| {
-        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let socket = socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
         let much = i32::MAX as usize;
         setsockopt(&socket, sockopt::SndBuf, &much)?;
         setsockopt(&socket, sockopt::RcvBuf, &much)?;
-        Ok((getsockopt(&socket, sockopt::SndBuf)?, getsockopt(&socket, sockopt::RcvBuf)?))
+        Ok((
+            getsockopt(&socket, sockopt::SndBuf)?,
+            getsockopt(&socket, sockopt::RcvBuf)?,
+        ))
     });
     got.map_or_else(Check::unseen, |got| equal(got, (2 * send, 2 * receive)))
 }
 
 fn urgent(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    let (mut reported, mut first, mut carried, mut streams) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut reported, mut first, mut carried, mut streams) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for watch in ["poll", "select"] {
         let server = host.traces(&format!("chap-5 tcpserver --pause 0 --urgent {watch}"))?;
         server.listens()?;
@@ -311,21 +405,39 @@ fn urgent(lab: &Lab) -> Outcome {
         client.ends()?;
         let stream = server.says("client closed after ")?.rest();
         // On some machines the C library's poll is ppoll, and its select is pselect6.
-        let waits = |call: &SystemCall| matches!(&*call.name, "poll" | "ppoll" | "select" | "pselect6");
-        let calls = server.calls().filtered(|call| waits(call) && call.interesting());
-        reported.push(calls.first().map_or(String::new(), |call| call.decoded.clone()));
+        let waits =
+            |call: &SystemCall| matches!(&*call.name, "poll" | "ppoll" | "select" | "pselect6");
+        let calls = server
+            .calls()
+            .filtered(|call| waits(call) && call.interesting());
+        reported.push(
+            calls
+                .first()
+                .map_or(String::new(), |call| call.decoded.clone()),
+        );
         // After "listening on" and "block in read".
         first.push(server.output().lines().get(2).cloned().unwrap_or_default());
         carried.push(lab.packets().from(&client).carrying_data());
         streams.push(stream);
         server.kill()?;
     }
-    lab.central("the segment with the urgent byte has the flag URG", lab.packets().carrying_data().has(URG));
+    lab.central(
+        "the segment with the urgent byte has the flag URG",
+        lab.packets().carrying_data().has(URG),
+    );
     let exceptional = reported[0].contains("POLLPRI") && reported[1].contains("except [");
-    lab.central("poll reports it as POLLPRI, select in its third set", Check::new(exceptional, reported.join("; ")));
-    lab.central("it is read before all that was sent before it", equal(first, ["urgent byte !"; 2]));
+    lab.central(
+        "poll reports it as POLLPRI, select in its third set",
+        Check::new(exceptional, reported.join("; ")),
+    );
+    lab.central(
+        "it is read before all that was sent before it",
+        equal(first, ["urgent byte !"; 2]),
+    );
     lab.claim("10 241 bytes travel on each connection", {
-        all(carried.iter().map(|segments| segments.check(segments.bytes() == 10_241)))
+        all(carried
+            .iter()
+            .map(|segments| segments.check(segments.bytes() == 10_241)))
     });
     lab.central("10 240 of them are read as its stream", {
         equal(streams, ["10240 bytes: full blocks 10, short blocks 0"; 2])

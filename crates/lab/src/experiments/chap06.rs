@@ -74,13 +74,24 @@ fn client_alone(lab: &Lab) -> Outcome {
         client.closes_input();
         client.ends()?;
     } else {
-        lab.until("the kernel has answered", || lab.packets().icmp(kind, code).some())?;
+        lab.until("the kernel has answered", || {
+            lab.packets().icmp(kind, code).some()
+        })?;
         lab.until("the client waits", || client.blocks_in(RECEIVING))?;
         lab.watches_for(Duration::from_millis(200));
     }
-    lab.central("the kernel answers that the port is unreachable", lab.packets().icmp(kind, code).exactly(1));
-    lab.central("the client waits in its receive call all the same", client.blocks_in(RECEIVING));
-    lab.claim("its send call had succeeded", client.output().says("send bytes: 2"));
+    lab.central(
+        "the kernel answers that the port is unreachable",
+        lab.packets().icmp(kind, code).exactly(1),
+    );
+    lab.central(
+        "the client waits in its receive call all the same",
+        client.blocks_in(RECEIVING),
+    );
+    lab.claim(
+        "its send call had succeeded",
+        client.output().says("send bytes: 2"),
+    );
     lab.claim("no error was reported", client.errors().is_empty());
     lab.done()
 }
@@ -89,19 +100,35 @@ fn two_clients(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let server = host.start("chap-6 udpserver")?;
     server.listens()?;
-    let clients = [host.start("chap-6 udpclient 127.0.0.1")?, host.start("chap-6 udpclient 127.0.0.1")?];
+    let clients = [
+        host.start("chap-6 udpclient 127.0.0.1")?,
+        host.start("chap-6 udpclient 127.0.0.1")?,
+    ];
     for (line, number) in [("g1", 0), ("g2", 1), ("g3", 0), ("g4", 1)] {
         clients[lab.vary(number, 0)].types(line)?;
         server.says(&format!("received 2 bytes: {line}"))?;
         clients[lab.vary(number, 0)].says(&format!("Hi, {line}"))?;
     }
     let [first, second] = &clients;
-    lab.central("the first client has the answers to its own lines", first.output().says_exactly("Hi,", &["Hi, g1", "Hi, g3"]));
-    lab.central("so has the second", second.output().says_exactly("Hi,", &["Hi, g2", "Hi, g4"]));
+    lab.central(
+        "the first client has the answers to its own lines",
+        first.output().says_exactly("Hi,", &["Hi, g1", "Hi, g3"]),
+    );
+    lab.central(
+        "so has the second",
+        second.output().says_exactly("Hi,", &["Hi, g2", "Hi, g4"]),
+    );
     let heard = ["g1", "g2", "g3", "g4"].map(|line| format!("received 2 bytes: {line}"));
     let heard: Vec<&str> = heard.iter().map(String::as_str).collect();
-    lab.claim("the server has had the four lines in turn", server.output().says_exactly("received", &heard));
-    let sockets = host.udp_sockets()?.into_iter().filter(|socket| socket.local.port() == PORT).count();
+    lab.claim(
+        "the server has had the four lines in turn",
+        server.output().says_exactly("received", &heard),
+    );
+    let sockets = host
+        .udp_sockets()?
+        .into_iter()
+        .filter(|socket| socket.local.port() == PORT)
+        .count();
     lab.claim("it has one socket, however many clients", equal(sockets, 1));
     lab.done()
 }
@@ -137,27 +164,43 @@ fn server_restart(lab: &Lab) -> Outcome {
     }
 
     let [first, second] = &clients;
-    let answers = first.output().says("Hi, g3").and(second.output().says("Hi, g4"));
+    let answers = first
+        .output()
+        .says("Hi, g3")
+        .and(second.output().says("Hi, g4"));
     lab.central("both clients have answers from the new server", answers);
     let ports = |client: &Process| {
         let sent = lab.packets().udp().from(client);
-        let ports: std::collections::BTreeSet<u16> = sent.iter().map(|packet| packet.source.port()).collect();
+        let ports: std::collections::BTreeSet<u16> =
+            sent.iter().map(|packet| packet.source.port()).collect();
         sent.check(sent.count() == 2 && ports.len() == 1)
     };
-    lab.claim("each asks from the port that it had before", ports(first).and(ports(second)));
-    lab.claim("the first server says how much it had received", server.output().says("received 2 datagrams"));
+    lab.claim(
+        "each asks from the port that it had before",
+        ports(first).and(ports(second)),
+    );
+    lab.claim(
+        "the first server says how much it had received",
+        server.output().says("received 2 datagrams"),
+    );
     lab.claim("and ends in good order", end.exited_with(0));
     lab.done()
 }
 
 fn timeout(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    let client = host.start(lab.vary("chap-6 udpclient 127.0.0.1 --timeout 0.2", "chap-6 udpclient 127.0.0.1"))?;
+    let client = host.start(lab.vary(
+        "chap-6 udpclient 127.0.0.1 --timeout 0.2",
+        "chap-6 udpclient 127.0.0.1",
+    ))?;
     client.types("g1")?;
     let sent = client.says("send bytes: 2")?.line.at;
     if lab.is_control() {
         lab.watches_for(Duration::from_millis(400));
-        lab.central("the client is not blocked for good", !client.blocks_in(RECEIVING));
+        lab.central(
+            "the client is not blocked for good",
+            !client.blocks_in(RECEIVING),
+        );
         lab.central("it gets EAGAIN", client.errors().says("(os error 11)"));
         return lab.done();
     }
@@ -167,11 +210,20 @@ fn timeout(lab: &Lab) -> Outcome {
     client.types("g2")?;
     client.says("Hi, g2")?;
 
-    lab.central("the client is not blocked for good", client.output().says("Hi, g2"));
+    lab.central(
+        "the client is not blocked for good",
+        client.output().says("Hi, g2"),
+    );
     lab.central("it gets EAGAIN", client.errors().says("(os error 11)"));
     // The two lines are read by two threads; what they differ by in that is far less than the margin.
-    lab.claim("and not before the time is up", within(waited, Duration::from_millis(150)..));
-    lab.claim("the kernel had reported the missing server all the same", lab.packets().icmp(3, 3).some());
+    lab.claim(
+        "and not before the time is up",
+        within(waited, Duration::from_millis(150)..),
+    );
+    lab.claim(
+        "the kernel had reported the missing server all the same",
+        lab.packets().icmp(3, 3).some(),
+    );
     lab.done()
 }
 
@@ -190,18 +242,32 @@ fn largest(lab: &Lab) -> Outcome {
         let before = lab.packets().to(&server).count();
         let refused = send(to, lab.vary(largest + 1, largest))?;
         let after = lab.packets().to(&server).count();
-        let arrived = server.output().says(&format!("the datagram had {largest} bytes"));
-        lab.claim(&format!("{largest} bytes to {to} arrive"), arrived.and(allowed.errors().is_empty()));
+        let arrived = server
+            .output()
+            .says(&format!("the datagram had {largest} bytes"));
+        lab.claim(
+            &format!("{largest} bytes to {to} arrive"),
+            arrived.and(allowed.errors().is_empty()),
+        );
         let error = refused.errors().says("Message too long (os error 90)");
-        lab.central(&format!("sendto refuses {} bytes to {to} with EMSGSIZE", largest + 1), error);
-        lab.central(&format!("nothing of them is sent to {to}"), equal(after, before));
+        lab.central(
+            &format!("sendto refuses {} bytes to {to} with EMSGSIZE", largest + 1),
+            error,
+        );
+        lab.central(
+            &format!("nothing of them is sent to {to}"),
+            equal(after, before),
+        );
     }
     lab.done()
 }
 
 fn truncated(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    let server = host.start(&format!("chap-6 udpserver --buffer {}", lab.vary("4", "64")))?;
+    let server = host.start(&format!(
+        "chap-6 udpserver --buffer {}",
+        lab.vary("4", "64")
+    ))?;
     server.listens()?;
     let client = host.start("chap-6 udpclient 127.0.0.1")?;
     for line in ["0123456789", "abc"] {
@@ -210,10 +276,25 @@ fn truncated(lab: &Lab) -> Outcome {
         client.says("Hi, ")?;
     }
     let received = server.output();
-    lab.central("four bytes of ten are read", received.says("received 4 bytes: 0123"));
-    lab.central("MSG_TRUNC says that it was cut", received.says("cut: the datagram had 10 bytes, 6 are lost"));
-    lab.claim("the next read gives the next datagram, not the rest", received.says("received 3 bytes: abc"));
-    let sizes: Vec<_> = lab.packets().udp().from(&client).iter().map(|packet| packet.length).collect();
+    lab.central(
+        "four bytes of ten are read",
+        received.says("received 4 bytes: 0123"),
+    );
+    lab.central(
+        "MSG_TRUNC says that it was cut",
+        received.says("cut: the datagram had 10 bytes, 6 are lost"),
+    );
+    lab.claim(
+        "the next read gives the next datagram, not the rest",
+        received.says("received 3 bytes: abc"),
+    );
+    let sizes: Vec<_> = lab
+        .packets()
+        .udp()
+        .from(&client)
+        .iter()
+        .map(|packet| packet.length)
+        .collect();
     lab.claim("all ten had been sent", equal(sizes, [10, 3]));
     lab.done()
 }
@@ -221,7 +302,10 @@ fn truncated(lab: &Lab) -> Outcome {
 fn lost(lab: &Lab) -> Outcome {
     const SENT: usize = 8;
     let host = lab.host()?;
-    let server = host.start(&format!("chap-6 udpserver --rcvbuf {}", lab.vary(2304, 100_000)))?;
+    let server = host.start(&format!(
+        "chap-6 udpserver --rcvbuf {}",
+        lab.vary(2304, 100_000)
+    ))?;
     server.listens()?;
     server.halt()?;
     let client = host.start("chap-6 udpclient 127.0.0.1 --no-wait")?;
@@ -231,8 +315,14 @@ fn lost(lab: &Lab) -> Outcome {
         client.says("send bytes: 2")?;
     }
     // What a socket has dropped, by its own counter: sock_diag(7).
-    let sockets = host.udp_sockets()?.into_iter().filter(|socket| socket.local.port() == PORT);
-    let dropped: usize = sockets.filter_map(|socket| socket.memory).map(|memory| memory.drops as usize).sum();
+    let sockets = host
+        .udp_sockets()?
+        .into_iter()
+        .filter(|socket| socket.local.port() == PORT);
+    let dropped: usize = sockets
+        .filter_map(|socket| socket.memory)
+        .map(|memory| memory.drops as usize)
+        .sum();
     let held = &lines[..SENT.saturating_sub(dropped)];
     server.resume();
     for line in held {
@@ -241,16 +331,36 @@ fn lost(lab: &Lab) -> Outcome {
     server.signal(Signal::SIGINT);
     server.ends()?;
 
-    let received: Vec<_> = held.iter().map(|line| format!("received 2 bytes: {line}")).collect();
+    let received: Vec<_> = held
+        .iter()
+        .map(|line| format!("received 2 bytes: {line}"))
+        .collect();
     let received: Vec<&str> = received.iter().map(String::as_str).collect();
-    lab.central("the kernel drops what finds no room", within(dropped, 1..SENT));
-    lab.central("the last line never comes", server.output().lacks("received 2 bytes: g8"));
-    lab.claim("the server has the first ones, in order", server.output().says_exactly("received 2 bytes", &received));
-    let counted = server.output().says(&format!("dropped by the kernel: {dropped} datagrams"));
+    lab.central(
+        "the kernel drops what finds no room",
+        within(dropped, 1..SENT),
+    );
+    lab.central(
+        "the last line never comes",
+        server.output().lacks("received 2 bytes: g8"),
+    );
+    lab.claim(
+        "the server has the first ones, in order",
+        server.output().says_exactly("received 2 bytes", &received),
+    );
+    let counted = server
+        .output()
+        .says(&format!("dropped by the kernel: {dropped} datagrams"));
     lab.claim("it can ask how many were lost", counted);
     let sent = client.output();
-    lab.claim("every send call succeeds", equal(sent.count("send bytes: 2"), SENT).and(client.errors().is_empty()));
-    let told = lab.packets().to(&client).that(|packet| packet.kind != Kind::Udp);
+    lab.claim(
+        "every send call succeeds",
+        equal(sent.count("send bytes: 2"), SENT).and(client.errors().is_empty()),
+    );
+    let told = lab
+        .packets()
+        .to(&client)
+        .that(|packet| packet.kind != Kind::Udp);
     lab.claim("no packet tells the sender of it", told.none());
     lab.done()
 }
@@ -273,7 +383,9 @@ fn reliable(lab: &Lab) -> Outcome {
     wire.double(1, of("delta"));
     wire.swap(1, of("echo"));
     // The first answer to bravo: behind its kind and session it has the number of the line.
-    wire.lose(1, |packet| packet.source.port() == PORT && packet.data().get(8..16) == Some(&1_u64.to_be_bytes()));
+    wire.lose(1, |packet| {
+        packet.source.port() == PORT && packet.data().get(8..16) == Some(&1_u64.to_be_bytes())
+    });
     for line in LINES {
         client.types(line)?;
     }
@@ -282,23 +394,41 @@ fn reliable(lab: &Lab) -> Outcome {
     lab.until("the last line has come", || server.output().says("foxtrot"))?;
 
     let delivered = server.output();
-    let delivered = delivered.lines().iter().filter(|line| line.starts_with("received "));
-    let delivered: Vec<_> = delivered.filter_map(|line| Some(line.split_once(": ")?.1)).collect();
-    lab.central("every line is delivered once and in order", equal(delivered, LINES));
+    let delivered = delivered
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("received "));
+    let delivered: Vec<_> = delivered
+        .filter_map(|line| Some(line.split_once(": ")?.1))
+        .collect();
+    lab.central(
+        "every line is delivered once and in order",
+        equal(delivered, LINES),
+    );
     let lost = |to: &Process| lab.packets().udp().to(to).lost();
     lab.claim("the wire has lost one line", lost(&server).exactly(1));
     if !lab.is_control() {
         lab.claim("and one answer", lost(&client).exactly(1));
         let again = client.output();
-        let again = again.says("sending 1 again, try 2").and(again.says("sending 1 again, try 3"));
-        lab.claim("for either of them the client sends the line once more", again);
+        let again = again
+            .says("sending 1 again, try 2")
+            .and(again.says("sending 1 again, try 3"));
+        lab.claim(
+            "for either of them the client sends the line once more",
+            again,
+        );
         let twice = |line: &str| {
             let said = server.errors();
             let fits = |said: &String| said.starts_with(line) && said.ends_with("came again");
             equal(said.lines().iter().any(fits), true)
         };
-        lab.eventually("the server throws away what comes twice", || twice("line 1 ").and(twice("line 3 ")));
-        lab.claim("in the end the client knows that all was received", end.exited_with(0));
+        lab.eventually("the server throws away what comes twice", || {
+            twice("line 1 ").and(twice("line 3 "))
+        });
+        lab.claim(
+            "in the end the client knows that all was received",
+            end.exited_with(0),
+        );
     }
     lab.done()
 }

@@ -55,9 +55,14 @@ fn has_fin(packet: &Passed) -> bool {
 
 /// How many sockets a program has open.
 fn open_sockets(program: &Process) -> usize {
-    let files = std::fs::read_dir(format!("/proc/{}/fd", program.pid())).into_iter().flatten().flatten();
+    let files = std::fs::read_dir(format!("/proc/{}/fd", program.pid()))
+        .into_iter()
+        .flatten()
+        .flatten();
     let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    links
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
 }
 
 // ANCHOR: two_messages
@@ -83,10 +88,19 @@ fn close(lab: &Lab) -> Outcome {
     let end = server.ends()?;
 
     lab.central("the client prints no answer", client.output().lacks("Hi,"));
-    lab.central("its kernel answers the late data with a reset", lab.packets().from(&client).has(RST));
-    lab.central("the server's next send fails with EPIPE", server.errors().says("send: Broken pipe (os error 32)"));
+    lab.central(
+        "its kernel answers the late data with a reset",
+        lab.packets().from(&client).has(RST),
+    );
+    lab.central(
+        "the server's next send fails with EPIPE",
+        server.errors().says("send: Broken pipe (os error 32)"),
+    );
     lab.claim("the server ends with an error", end.exited_with(1));
-    lab.claim("both messages had arrived before", server.output().says("received 5 bytes: data2"));
+    lab.claim(
+        "both messages had arrived before",
+        server.output().says("received 5 bytes: data2"),
+    );
     lab.done()
 }
 // ANCHOR_END: close
@@ -96,10 +110,19 @@ fn close_sigpipe(lab: &Lab) -> Outcome {
     client.types("close")?;
     let end = server.ends()?;
 
-    lab.central("the server is killed by signal 13", end.was_killed_by(Signal::SIGPIPE));
+    lab.central(
+        "the server is killed by signal 13",
+        end.was_killed_by(Signal::SIGPIPE),
+    );
     lab.central("it dies without a word", server.errors().is_empty());
-    lab.claim("its first answer counted as sent", server.output().says("send bytes: 9"));
-    lab.claim("the client's kernel had answered it with a reset", lab.packets().from(&client).has(RST));
+    lab.claim(
+        "its first answer counted as sent",
+        server.output().says("send bytes: 9"),
+    );
+    lab.claim(
+        "the client's kernel had answered it with a reset",
+        lab.packets().from(&client).has(RST),
+    );
     lab.done()
 }
 
@@ -112,19 +135,36 @@ fn shutdown(lab: &Lab) -> Outcome {
     }
 
     let packets = lab.packets();
-    let answers = client.output().says("Hi, data1").and(client.output().says("Hi, data2"));
+    let answers = client
+        .output()
+        .says("Hi, data1")
+        .and(client.output().says("Hi, data2"));
     lab.central("both answers still arrive", answers);
     lab.central("nobody sends a reset", packets.clone().lacks(RST));
     lab.claim("the client sent its FIN before the first answer came", {
         let time = |packet: &Passed| packet.sent;
         let fin = packets.clone().from(&client).with(FIN).first().map(time);
-        let answer = packets.clone().from(&server).carrying_data().first().map(time);
+        let answer = packets
+            .clone()
+            .from(&server)
+            .carrying_data()
+            .first()
+            .map(time);
         packets.check(fin.is_some() && fin < answer)
     });
     let of_server = packets.from(&server);
-    let last_is_fin = of_server.iter().rfind(|packet| packet.length > 0 || has_fin(packet)).is_some_and(has_fin);
-    lab.claim("the server's FIN comes after both answers", of_server.check(last_is_fin));
-    lab.claim("the client reads the end of file", client.output().says("server terminated"));
+    let last_is_fin = of_server
+        .iter()
+        .rfind(|packet| packet.length > 0 || has_fin(packet))
+        .is_some_and(has_fin);
+    lab.claim(
+        "the server's FIN comes after both answers",
+        of_server.check(last_is_fin),
+    );
+    lab.claim(
+        "the client reads the end of file",
+        client.output().says("server terminated"),
+    );
     lab.claim("the server ends in good order", end.exited_with(0));
     lab.done()
 }
@@ -142,7 +182,10 @@ fn shutdown_both(lab: &Lab) -> Outcome {
     let of_client = lab.packets().from(&client);
     lab.central("the client sends a FIN", of_client.clone().has(FIN));
     lab.central("late data is answered with a reset", of_client.has(RST));
-    lab.claim("the client still has its descriptor", equal(open_sockets(&client), 1));
+    lab.claim(
+        "the client still has its descriptor",
+        equal(open_sockets(&client), 1),
+    );
     lab.done()
 }
 
@@ -155,14 +198,22 @@ fn shared_socket(lab: &Lab) -> Outcome {
     client.types("data1")?;
     client.says("Hi, data1")?;
     client.types("close")?;
-    lab.until("the client has closed its descriptor", || equal(open_sockets(&client), 0))?;
+    lab.until("the client has closed its descriptor", || {
+        equal(open_sockets(&client), 0)
+    })?;
     lab.watches_for(Duration::from_millis(100));
     lab.central("close sends no FIN", lab.packets().from(&client).lacks(FIN));
-    lab.central("the connection is as it was", host.has(TcpState::Established, |s| s.remote.port() == PORT));
+    lab.central(
+        "the connection is as it was",
+        host.has(TcpState::Established, |s| s.remote.port() == PORT),
+    );
 
     client.kill()?; // and the second process, which ends with it
     let end = server.ends()?;
-    lab.claim("the end of the second process sends it", lab.packets().to(&server).has(FIN));
+    lab.claim(
+        "the end of the second process sends it",
+        lab.packets().to(&server).has(FIN),
+    );
     lab.claim("the server reads the end of file then", end.exited_with(0));
 
     let server = host.start("chap-11 graceserver --pause 0")?;
@@ -170,7 +221,10 @@ fn shared_socket(lab: &Lab) -> Outcome {
     let second = host.start(&format!("chap-11 graceclient 127.0.0.1{share}"))?;
     second.types("shutdown")?;
     server.says("client closed")?;
-    lab.claim("shutdown sends its FIN at once", lab.packets().from(&second).has(FIN));
+    lab.claim(
+        "shutdown sends its FIN at once",
+        lab.packets().from(&second).has(FIN),
+    );
     lab.done()
 }
 
@@ -188,9 +242,14 @@ fn shut_rd(lab: &Lab) -> Outcome {
     }
     server.says("send bytes: 9")?;
     let answered = lab.packets().from(&server).carrying_data();
-    let sequence = answered.first().and_then(|packet| packet.tcp()).map_or(0, |tcp| tcp.sequence);
+    let sequence = answered
+        .first()
+        .and_then(|packet| packet.tcp())
+        .map_or(0, |tcp| tcp.sequence);
     let acknowledges = move |packet: &Passed| {
-        packet.tcp().is_some_and(|tcp| tcp.flags == ACK && tcp.acknowledgement == sequence.wrapping_add(9))
+        packet
+            .tcp()
+            .is_some_and(|tcp| tcp.flags == ACK && tcp.acknowledgement == sequence.wrapping_add(9))
     };
     let acknowledged = || lab.packets().from(&client).that(acknowledges).some();
     lab.until("the answer is acknowledged or refused", || {
@@ -202,9 +261,18 @@ fn shut_rd(lab: &Lab) -> Outcome {
     }
 
     lab.central("late data is acknowledged", acknowledged());
-    lab.central("and can be read", client.output().says("read returns 9: Hi, data1"));
-    lab.claim("shutdown for reading sends nothing", lab.packets().from(&client).lacks(FIN));
-    lab.claim("a read before it came returned 0", client.output().says("read returns 0: "));
+    lab.central(
+        "and can be read",
+        client.output().says("read returns 9: Hi, data1"),
+    );
+    lab.claim(
+        "shutdown for reading sends nothing",
+        lab.packets().from(&client).lacks(FIN),
+    );
+    lab.claim(
+        "a read before it came returned 0",
+        client.output().says("read returns 0: "),
+    );
     lab.done()
 }
 
@@ -214,7 +282,9 @@ fn exit_sends_fin(lab: &Lab) -> Outcome {
         client.types("data2")?;
         lab.until("the second message waits unread", || {
             let sockets = host.sockets().unwrap_or_default();
-            let queued = sockets.iter().filter(|socket| socket.local.port() == PORT && socket.state == TcpState::Established);
+            let queued = sockets.iter().filter(|socket| {
+                socket.local.port() == PORT && socket.state == TcpState::Established
+            });
             equal(queued.map(|socket| socket.receive_queue).max(), Some(5))
         })
     };
@@ -230,8 +300,14 @@ fn exit_sends_fin(lab: &Lab) -> Outcome {
     server.kill()?;
     client.ends()?;
     let of_server = lab.packets().from(&server);
-    lab.central("kill -9 sends FIN when everything was read", of_server.clone().has(FIN).and(of_server.lacks(RST)));
-    lab.central("the client reads the end of file", client.output().says("server terminated"));
+    lab.central(
+        "kill -9 sends FIN when everything was read",
+        of_server.clone().has(FIN).and(of_server.lacks(RST)),
+    );
+    lab.central(
+        "the client reads the end of file",
+        client.output().says("server terminated"),
+    );
 
     let server = host.start("chap-11 graceserver --pause 600")?;
     server.listens()?;
@@ -241,8 +317,16 @@ fn exit_sends_fin(lab: &Lab) -> Outcome {
     unread(&client)?;
     server.kill()?;
     client.ends()?;
-    lab.claim("and RST when something was unread", lab.packets().from(&server).has(RST));
-    lab.claim("the client reads ECONNRESET", client.errors().says("Connection reset by peer (os error 104)"));
+    lab.claim(
+        "and RST when something was unread",
+        lab.packets().from(&server).has(RST),
+    );
+    lab.claim(
+        "the client reads ECONNRESET",
+        client
+            .errors()
+            .says("Connection reset by peer (os error 104)"),
+    );
 
     let server = host.start("chap-11 graceserver --pause 0")?;
     server.listens()?;
@@ -251,6 +335,9 @@ fn exit_sends_fin(lab: &Lab) -> Outcome {
     client.says("Hi, data1")?;
     client.types("shutdown")?;
     client.ends()?;
-    lab.claim("a return from main without close sends FIN as well", lab.packets().from(&server).has(FIN));
+    lab.claim(
+        "a return from main without close sends FIN as well",
+        lab.packets().from(&server).has(FIN),
+    );
     lab.done()
 }

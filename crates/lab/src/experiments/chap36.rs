@@ -461,7 +461,11 @@ fn signals_do_not_queue(lab: &Lab) -> Outcome {
     lab.watches_for(Duration::from_millis(50));
     lab.central("afterwards it runs once", equal(handled(&server), 1));
     lab.claim("nothing is left to come", !sigchld_is_in("ShdPnd", &server));
+    lab.until("the server sleeps in accept", || {
+        server.blocks_in(&["accept4"])
+    })?;
     drop(stream);
+    server.says("terminated")?;
     lab.done()
 }
 
@@ -512,7 +516,15 @@ fn blocked_signal(lab: &Lab) -> Outcome {
         "and the handler waits for the child",
         server.output().says("terminated: exit code 0"),
     );
+    lab.until("the server sleeps in accept", || {
+        server.blocks_in(&["accept4"])
+    })?;
     drop(second);
+    server.says("interrupted")?;
+    lab.claim(
+        "the next signal is not held back: it interrupts accept",
+        server.output().says("interrupted"),
+    );
     lab.done()
 }
 
@@ -1013,7 +1025,7 @@ fn names(lab: &Lab) -> Outcome {
     let child = only_child(&server).map(|child| std::fs::read(format!("/proc/{child}/cmdline")));
     let words = child.ok().and_then(Result::ok).unwrap_or_default();
     let words = String::from_utf8_lossy(&words).replace('\0', " ");
-    lab.central(
+    lab.claim(
         "the child is a new program, and a number is all that it was given",
         Check::new(words.contains("--descriptor"), words),
     );
