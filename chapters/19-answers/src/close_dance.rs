@@ -21,7 +21,12 @@ pub struct Args {
     #[arg(value_name = "ADDR")]
     host: Option<String>,
     /// Local address to listen on; 0.0.0.0 or :: for all of them
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", conflicts_with = "host")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1",
+        conflicts_with = "host"
+    )]
     bind: IpAddr,
     /// Port of the server; 0 lets the kernel pick a free one to listen on
     #[arg(long, default_value_t = PORT)]

@@ -134,7 +134,7 @@ fn blocking_send(lab: &Lab) -> Outcome {
     let held = start.accepted() - start.taken();
     lab.claim(
         "while the reader stands still, the kernel takes what its two buffers hold, and no more",
-        { within(held, start.buffers() / 4..=most) },
+        within(held, start.buffers() / 4..=most),
     );
     lab.claim(
         "with both full, send waits",
@@ -302,7 +302,7 @@ fn readn_eof(lab: &Lab) -> Outcome {
     lab.central("no signal is an error", server.errors().is_empty());
     lab.central(
         "the sixth makes a short block, because the stream ends after it",
-        { blocks.says_exactly("read for", &["1K read for 1", "6 bytes read for 2"]) },
+        blocks.says_exactly("read for", &["1K read for 1", "6 bytes read for 2"]),
     );
     lab.done()
 }
@@ -351,7 +351,7 @@ fn buffer_sizes(lab: &Lab) -> Outcome {
     lab.claim("so is a receive buffer", equal(receive, Some(140_000)));
     lab.central(
         "the larger one takes at least twice as much before send blocks",
-        { Check::new(queues[1] >= 2 * queues[0], format_args!("{queues:?}")) },
+        Check::new(queues[1] >= 2 * queues[0], format_args!("{queues:?}")),
     );
     lab.claim(
         "a request above wmem_max or rmem_max is cut down to it, and doubled",

@@ -255,7 +255,7 @@ fn cut_off(lab: &Lab) -> Outcome {
     let packets = lab.packets().to(&server);
     lab.claim(
         "to the kernel the three ends are the same: a FIN, and no reset",
-        { packets.clone().with(FIN).exactly(3).and(packets.lacks(RST)) },
+        packets.clone().with(FIN).exactly(3).and(packets.lacks(RST)),
     );
     lab.done()
 }
