@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn listener(args: &Args) -> Result<OwnedFd, CallError> {
     let address = args.listen.address();
     let listener = tcp::stream_socket(&address)?;
-    // Before bind, because bind is what refuses. The connections inherit it, and what is left of them in TIME-WAIT.
+    // Before bind, because bind is what refuses. Connections inherit it, in TIME-WAIT too.
     setsockopt(&listener, sockopt::ReuseAddr, &true).call("setsockopt SO_REUSEADDR")?;
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))
         .call(format_args!("bind {address}"))?;

@@ -30,8 +30,9 @@ In one terminal:
   cargo run -p chap-17 -- reliable-server01
 In another:
   cargo run -p chap-17 -- reliable-client01 127.0.0.1
-Type good, and end the server with Ctrl-C within five seconds. Then start both again, type bad, wait for the answer, end
-the server, and type bad2. With reliable-server02 and reliable-client02 end the server while the client sends.";
+Type good, and end the server with Ctrl-C within five seconds. Then start both again,
+type bad, wait for the answer, end the server, and type bad2.
+With reliable-server02 and reliable-client02 end the server while the client sends.";
 
 fn main() -> ExitCode {
     common::program::run(|| match Lesson::parse() {

@@ -71,25 +71,26 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         // ANCHOR_END: typed
 
         // ANCHOR: select
-        // The server may end at any time; lines are of interest only when one can be sent.
-        let mut ready = FdSet::new();
-        ready.insert(connection.as_fd());
-        let keyboard = stdin();
+        // While a line may be typed the server may end, too: then there are two things to wait for.
         if state == State::Typing {
+            let keyboard = stdin();
+            let mut ready = FdSet::new();
+            ready.insert(connection.as_fd());
             ready.insert(keyboard.as_fd());
+            match select(None, &mut ready, None, None, None) {
+                Err(Errno::EINTR) => continue,
+                outcome => outcome.call("select")?,
+            };
+            if ready.contains(keyboard.as_fd()) {
+                let received = typed.fill(&keyboard).call("read standard input")?;
+                typed_all = received == Received::EndOfFile;
+            }
+            if !ready.contains(connection.as_fd()) {
+                continue;
+            }
         }
-        match select(None, &mut ready, None, None, None) {
-            Err(Errno::EINTR) => continue,
-            outcome => outcome.call("select")?,
-        };
         // ANCHOR_END: select
 
-        if ready.contains(keyboard.as_fd()) {
-            typed_all = typed.fill(&keyboard).call("read standard input")? == Received::EndOfFile;
-        }
-        if !ready.contains(connection.as_fd()) {
-            continue;
-        }
         // ANCHOR: replies
         let length = match receive(&connection, &mut buffer).call("read")? {
             Received::Data(length) => length,

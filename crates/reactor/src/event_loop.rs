@@ -392,16 +392,28 @@ impl<H: Handler> EventLoop<H> {
         peer: Option<SocketAddr>,
         handler: H,
     ) -> Result<Token, CallError> {
+        self.handle.count(1);
+        self.adopt_counted(socket, peer, handler)
+    }
+
+    /// For a connection that was counted when it was placed. It stays counted throughout: a gap, however short, would make
+    /// this loop look emptier than it is to whoever places the next.
+    pub(crate) fn adopt_counted(
+        &mut self,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+        handler: H,
+    ) -> Result<Token, CallError> {
         let token = self.channels.reserve();
         if let Err(error) = self.register(socket.as_fd(), token, Interest::READ) {
             self.channels.remove(token);
+            self.handle.count(-1);
             return Err(error);
         }
         let mut link = Link::new(socket, token, peer, self.now);
         link.watched = Some(Interest::READ);
         let mut connection = Box::new(Connection { link, handler });
         self.connections += 1;
-        self.handle.count(1);
         let (idle, stopping) = (self.limits.idle, self.stopping);
         connection.with(self, |handler, connection| {
             connection.set_idle(idle);

@@ -72,9 +72,8 @@ impl<H: Handler> LoopHandle<H> {
         self.count(1);
         let make = Arc::clone(make);
         let placed = self.queue(move |event_loop| {
-            event_loop.handle().count(-1);
             let handler = make(peer);
-            if let Err(error) = event_loop.adopt_non_blocking(socket, peer, handler) {
+            if let Err(error) = event_loop.adopt_counted(socket, peer, handler) {
                 warn!("a connection is closed at once: {}", chain(&error));
             }
         });

@@ -324,11 +324,13 @@ fn a_paused_connection_goes_on_where_it_was() {
 #[test]
 fn idle_connections_time_out_and_busy_ones_do_not() {
     every(|mut options| {
-        options.limits.idle = Some(Duration::from_millis(150));
+        // Long enough that a busy machine does not stop us for so long between two exchanges.
+        let idle_time = Duration::from_secs(1);
+        options.limits.idle = Some(idle_time);
         let (server, told) = Teller::serve(options, true);
         let begun = Instant::now();
         let mut busy = connect(server.address);
-        while begun.elapsed() < Duration::from_millis(300) {
+        while begun.elapsed() < idle_time + Duration::from_millis(200) {
             assert_eq!(exchange(&mut busy, b"x"), b"x");
             thread::sleep(Duration::from_millis(5));
         }
@@ -338,7 +340,7 @@ fn idle_connections_time_out_and_busy_ones_do_not() {
         let begun = Instant::now();
         let mut idle = connect(server.address);
         assert_eq!(read_to_end(&mut idle), b"");
-        assert!(begun.elapsed() >= Duration::from_millis(150));
+        assert!(begun.elapsed() >= idle_time);
         assert_eq!(next(&told), Call::Connected);
         assert_eq!(next(&told), Call::Timeout(Timeout::Idle));
         assert_eq!(next(&told), Call::Closed(End::TimedOut));

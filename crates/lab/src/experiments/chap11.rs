@@ -66,10 +66,10 @@ fn open_sockets(program: &Process) -> usize {
 }
 
 // ANCHOR: two_messages
-/// A server that takes 0.2 s for an answer, and a client whose two messages are on the server's side.
+/// A server that takes a second for an answer: time enough for the story, on a busy machine too, and a client whose two messages are on the server's side.
 fn two_messages(lab: &Lab, options: &str) -> Result<(Process, Process), LabError> {
     let host = lab.host()?;
-    let server = host.start(&format!("chap-11 graceserver --pause 0.2 {options}"))?;
+    let server = host.start(&format!("chap-11 graceserver --pause 1 {options}"))?;
     server.listens()?;
     let client = host.start("chap-11 graceclient 127.0.0.1")?;
     client.types("data1")?;
@@ -230,9 +230,9 @@ fn shared_socket(lab: &Lab) -> Outcome {
 
 fn shut_rd(lab: &Lab) -> Outcome {
     let host = lab.host()?;
-    let server = host.start("chap-11 graceserver --pause 0.2")?;
+    let server = host.start("chap-11 graceserver --pause 1")?;
     server.listens()?;
-    let client = host.start("chap-11 graceclient 127.0.0.1 --stay 0.6")?;
+    let client = host.start("chap-11 graceclient 127.0.0.1 --stay 2")?;
     client.types("data1")?;
     server.says("received 5 bytes: data1")?;
     client.types(lab.vary("shutdown read", "shutdown both"))?;

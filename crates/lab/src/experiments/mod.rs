@@ -15,8 +15,10 @@ mod chap15;
 mod chap16;
 mod chap17;
 mod chap18;
+mod chap19;
 mod chap36;
 mod chap37;
+mod midterm;
 
 const CHAPTERS: &[&[Experiment]] = &[
     chap02::EXPERIMENTS,
@@ -32,6 +34,8 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap16::EXPERIMENTS,
     chap17::EXPERIMENTS,
     chap18::EXPERIMENTS,
+    chap19::EXPERIMENTS,
+    midterm::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
 ];
