@@ -71,6 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+// ANCHOR: send_message
 /// One send(2), without MSG_NOSIGNAL: the signal is a part of the lesson. A count that is too short is no error here,
 /// there is always more to send.
 fn send_message(connection: &OwnedFd) -> Result<usize, CallError> {
@@ -81,6 +82,7 @@ fn send_message(connection: &OwnedFd) -> Result<usize, CallError> {
         }
     }
 }
+// ANCHOR_END: send_message
 
 /// Waits for a line. False at the end of the input.
 fn line_typed(typed: &mut LineBuffer) -> Result<bool, CallError> {

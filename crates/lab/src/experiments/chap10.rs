@@ -75,11 +75,6 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     .slow(),
 ];
 
-/// The server's end of a connection.
-fn of_server(socket: &Socket) -> bool {
-    socket.local.port() == PORT && socket.remote.port() != 0
-}
-
 /// A segment that acknowledges and does nothing else.
 fn only_ack(packet: &Packet) -> bool {
     packet.length == 0 && packet.tcp().is_some_and(|tcp| tcp.flags == ACK)

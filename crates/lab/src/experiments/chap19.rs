@@ -374,18 +374,18 @@ fn somaxconn_caps(lab: &Lab) -> Outcome {
 }
 
 fn udp_without_connect(lab: &Lab) -> Outcome {
-    let host = lab.host()?;
+    let [host, far, other] = lab.hosts(["client", "server", "stranger"])?;
     host.names_own_hand("client");
-    let server = host.start("chap-6 udpserver")?;
+    let server = far.start("chap-6 udpserver --bind 10.0.0.2")?;
     server.listens()?;
     let client = host.enter(|| {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let socket = UdpSocket::bind("10.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
         if lab.is_control() {
-            socket.connect(("127.0.0.1", PORT))?;
+            socket.connect(("10.0.0.2", PORT))?;
             socket.send(b"data1")?;
         } else {
-            socket.send_to(b"data1", ("127.0.0.1", PORT))?;
+            socket.send_to(b"data1", ("10.0.0.2", PORT))?;
         }
         Ok(socket)
     })?;
@@ -397,9 +397,9 @@ fn udp_without_connect(lab: &Lab) -> Outcome {
     };
     let answer = host.enter(receive)?;
 
-    let stranger = host
+    let stranger = other
         .program(&format!(
-            "chap-6 udpclient 127.0.0.1 --port {port} --no-wait"
+            "chap-6 udpclient 10.0.0.1 --port {port} --no-wait"
         ))
         .named("stranger")
         .start()?;

@@ -223,6 +223,8 @@ fn client(host: &Host, command: &str) -> Result<Process, LabError> {
     client.says("connected")?;
     client.types("data1")?;
     client.says("data1")?;
+    // So that its packets are known for its own, also once another client is there.
+    host.look();
     Ok(client)
 }
 
@@ -756,7 +758,7 @@ fn across(
     far: &Host,
     command: &str,
 ) -> Result<(Process, Process), LabError> {
-    // About 1.4 s in place of about 15 minutes. The early repetition that Linux has for a last segment would hide the doubling.
+    // A few seconds in place of about 15 minutes. The early repetition that Linux has for a last segment would hide the doubling.
     near.sets("net.ipv4.tcp_retries2", 2)?;
     near.sets("net.ipv4.tcp_early_retrans", 0)?;
     let address = far.address();
@@ -773,10 +775,10 @@ fn host_crash(lab: &Lab) -> Outcome {
     let [near, far] = lab.hosts(["client", "server"])?;
     let usual = near.variable("net.ipv4.tcp_retries2")?;
     let (client, _) = across(lab, &near, &far, "tcpcli")?;
+    let crashed = lab.now();
     if !lab.is_control() {
         far.crashes()?;
     }
-    let crashed = lab.now();
     client.types("data2")?;
     if lab.is_control() {
         client.says("data2")?;
@@ -853,8 +855,8 @@ fn host_unreachable(lab: &Lab) -> Outcome {
 fn host_crash_reboot(lab: &Lab) -> Outcome {
     let [near, far] = lab.hosts(["client", "server"])?;
     let (client, _) = across(lab, &near, &far, "tcpcli")?;
-    far.crashes()?;
     let crashed = lab.now();
+    far.crashes()?;
     if !lab.is_control() {
         far.boots()?;
     }
@@ -884,8 +886,8 @@ fn keepalive(lab: &Lab) -> Outcome {
     let [near, far] = lab.hosts(["client", "server"])?;
     let command = "tcpcli-select --keepalive --idle 1 --interval 1 --probes 2";
     let (client, _) = across(lab, &near, &far, lab.vary(command, "tcpcli-select"))?;
-    far.crashes()?;
     let crashed = lab.now();
+    far.crashes()?;
     if lab.is_control() {
         lab.watches_for(Duration::from_millis(3500));
     } else {
@@ -997,7 +999,9 @@ fn names(lab: &Lab) -> Outcome {
         server.resume();
         server.complains("Error")?;
     } else {
-        client = Some(near.start("chap-36 tcpcli 10.0.0.2")?);
+        let connecting = near.start("chap-36 tcpcli 10.0.0.2")?;
+        connecting.says("connected")?;
+        client = Some(connecting);
         server.says("descriptor")?;
     }
 

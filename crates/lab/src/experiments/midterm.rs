@@ -181,7 +181,6 @@ fn bad_input(lab: &Lab) -> Outcome {
     let odd = lab.shared.directory.join("course").join(OsStr::from_bytes(b"odd\xff"));
     fs::create_dir(odd).map_err(impossible)?;
     let host = lab.host()?;
-    host.names_own_hand("binary client");
     let server = server(lab, &host, "course", lab.vary("", "--prefix"))?;
     let typist = client(&host, "")?;
     for command in ["l", "", "cd nowhere"] {
@@ -190,6 +189,7 @@ fn bad_input(lab: &Lab) -> Outcome {
     typist.types("quit")?;
     typist.ends()?;
     let connect = || TcpStream::connect(("127.0.0.1", PORT)).map(BufReader::new);
+    lab.notes("a client sends bytes that are no text");
     let mut binary = host.enter(connect)?;
     let garbage = sends(&mut binary, b"\0\xff\x01\n").map_err(impossible)?;
     let entered = sends(&mut binary, b"cd odd\xff\n").map_err(impossible)?;
@@ -229,6 +229,7 @@ fn long_listing(lab: &Lab) -> Outcome {
     let listing = |options: &str| {
         let client = client(&host, options)?;
         client.types("ls")?;
+        client.says("file-9999")?;
         client.types("quit")?;
         client.ends()?;
         Ok::<_, LabError>(client)
