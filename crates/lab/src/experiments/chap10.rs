@@ -227,7 +227,9 @@ fn who_waits(lab: &Lab) -> Outcome {
 fn ends_at(lab: &Lab, host: &Host) -> Duration {
     loop {
         let before = lab.now();
+        let socks = host.sockets();
         let left = left(host).unwrap_or_default();
+        if left.is_zero() { eprintln!("DBG {:?} {:?} now {:?}", left, socks, lab.now()); }
         if lab.now() - before < Duration::from_millis(20) {
             return before + left;
         }
@@ -265,6 +267,7 @@ fn last_ack_lost(lab: &Lab) -> Outcome {
     lab.until("the server's end is gone", || all_closed(&server))?;
     let second = ends_at(lab, &client);
     client.look();
+    lab.figure("dbg2", format!("{first:?} {second:?}"));
 
     let packets = lab.packets();
     let fins = packets.clone().from(&server).with(FIN);
