@@ -1,7 +1,7 @@
 //! The lesson's programs, over real sockets.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 
 use drive::{Ending, Program, Signal};
@@ -154,7 +154,7 @@ fn sigpipe_ignored_and_default() {
         let (client, mut connection) = client(&options);
         client.types("").unwrap();
         heard(&mut connection, b"network programming");
-        drop(connection);
+        connection.shutdown(Shutdown::Both).unwrap();
         client.types("").unwrap(); // answered with a reset
         client.says("send into buffer 19").unwrap();
         client.says("send into buffer 19").unwrap();
