@@ -11,14 +11,16 @@
 //! | [`tcp`] | listening, accepting, connecting | chapter 4 |
 //! | [`io`] | reading and writing all of it | chapter 5 |
 //! | [`udp`] | a bound datagram socket, datagrams and their senders | chapter 6 |
+//! | [`descriptors`] | how many descriptors a process may have | chapters 21 and 24 |
 //! | [`lines`] | lines from a descriptor that is waited for | chapters 11 and 20 |
 //! | [`signal`] | SIGPIPE, and Ctrl-C that can be waited for | chapters 11 and 36 |
 //! | [`output`] | one line per event, flushed | everywhere |
-//! | [`text`] | binary data made printable | everywhere |
+//! | [`text`] | binary data made printable, rot13 | everywhere |
 //! | [`program`] | the end of every `main` | everywhere |
 
 pub mod address;
 pub mod call;
+pub mod descriptors;
 pub mod io;
 pub mod lines;
 pub mod output;
