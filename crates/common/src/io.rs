@@ -7,9 +7,12 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, send};
 use nix::unistd;
 use std::os::fd::AsRawFd;
+
+use crate::call::{Call, CallError};
 
 /// What one read(2) brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,14 @@ pub enum Filled {
     CutOff(usize),
     /// End of file before the first byte: there was no further message.
     EndOfFile,
+}
+
+/// Makes reads and writes that cannot be done at once fail with EAGAIN, fcntl(2). The other flags stay as they are.
+pub fn set_nonblocking(fd: impl AsFd) -> Result<(), CallError> {
+    let flags = fcntl(&fd, FcntlArg::F_GETFL).call("fcntl F_GETFL")?;
+    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
+    fcntl(&fd, FcntlArg::F_SETFL(flags)).call("fcntl F_SETFL")?;
+    Ok(())
 }
 
 /// One read(2), repeated only when a signal interrupts it.
@@ -103,6 +114,15 @@ mod tests {
         assert_eq!(readn(&reader, &mut buffer).unwrap(), Filled::Full);
         assert_eq!(readn(&reader, &mut buffer).unwrap(), Filled::CutOff(1));
         assert_eq!(readn(&reader, &mut buffer).unwrap(), Filled::EndOfFile);
+    }
+
+    #[test]
+    fn e1_27_nonblocking_keeps_the_other_flags() {
+        let (_reader, writer) = unistd::pipe().unwrap();
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_APPEND)).unwrap();
+        set_nonblocking(&writer).unwrap();
+        let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
+        assert!(flags.contains(OFlag::O_APPEND | OFlag::O_NONBLOCK));
     }
 
     #[test]

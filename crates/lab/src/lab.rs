@@ -353,10 +353,21 @@ impl Lab {
         samples: &[Sample],
         value: impl Fn(&Sample) -> f64,
     ) {
-        let mut points: Vec<(Duration, f64)> = samples
-            .iter()
-            .map(|sample| (sample.at, value(sample)))
-            .collect();
+        self.gauge_of(
+            name,
+            unit,
+            samples.iter().map(|sample| (sample.at, value(sample))),
+        );
+    }
+
+    /// The same of any quantity, from its values over time: what packets say, for example.
+    pub fn gauge_of(
+        &self,
+        name: &str,
+        unit: &'static str,
+        points: impl IntoIterator<Item = (Duration, f64)>,
+    ) {
+        let mut points: Vec<_> = points.into_iter().collect();
         points.dedup_by(|later, earlier| later.1 == earlier.1);
         self.shared.book().gauges.push(Gauge {
             name: name.into(),

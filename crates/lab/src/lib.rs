@@ -54,6 +54,7 @@ pub mod report;
 pub mod run;
 pub mod sandbox;
 pub mod tracer;
+pub mod users;
 pub mod version;
 pub mod wire;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drive::{DriveError, End, Ending, Program, Signal, Stream};
+use nix::unistd::Pid;
 
 use crate::check::Check;
 use crate::error::LabError;
@@ -150,6 +151,29 @@ impl Process {
             |call| format!("it sleeps in {call}"),
         );
         Check::new(call.is_some_and(|call| calls.contains(&call)), seen)
+    }
+
+    /// Its children and the state of each, `Z` for one that has ended and was not waited for: proc_pid_stat(5).
+    pub fn children(&self) -> Vec<(Pid, char)> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let of_entry = |entry: std::fs::DirEntry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name before it may contain anything.
+            let mut words = stat.rsplit_once(") ")?.1.split(' ');
+            let state = words.next()?.chars().next()?;
+            let of_ours = words.next()?.parse() == Ok(self.pid().as_raw());
+            of_ours.then_some((Pid::from_raw(pid), state))
+        };
+        let mut children: Vec<_> = entries.filter_map(of_entry).collect();
+        children.sort();
+        children
+    }
+
+    /// How many of its children have ended and were not waited for.
+    pub fn zombies(&self) -> usize {
+        let zombie = |child: &&(Pid, char)| child.1 == 'Z';
+        self.children().iter().filter(zombie).count()
     }
 
     /// What it has said on standard output so far.

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::namespace::Namespace;
 use crate::net::capture::Capture;
 use crate::net::route;
-use crate::packet::Packet;
+use crate::packet::{Kind, Packet};
 
 /// Chooses packets.
 pub type Filter = Box<dyn Fn(&Packet) -> bool + Send>;
@@ -444,8 +444,40 @@ impl State {
         self.send_on(packet, frame, due);
     }
 
-    /// Puts a packet into the record and on its way.
+    /// The hosts that a datagram to a group or to everybody comes by: all but its sender. None for any other packet.
+    fn ports_of_many(&self, packet: &Packet) -> Vec<usize> {
+        let many = match packet.destination.ip() {
+            // The networks of all wires have 24 bits, Lab::hosts.
+            IpAddr::V4(to) => to.is_multicast() || to.octets()[3] == 255,
+            IpAddr::V6(to) => to.is_multicast(),
+        };
+        if !many || packet.kind != Kind::Udp {
+            return Vec::new();
+        }
+        let ports = self.ports.iter().enumerate();
+        let others = ports.filter_map(|(number, port)| Some((number, port.as_ref()?)));
+        others
+            .filter(|(_, port)| port.host != packet.hosts.0)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// Puts a packet into the record and on its way; one for many, once for each host.
     fn send_on(&mut self, packet: Packet, frame: Vec<u8>, due: Instant) {
+        let many = self.ports_of_many(&packet);
+        if !many.is_empty() {
+            for port in many {
+                let number = self.record(packet.clone(), Some(port));
+                let frame = frame.clone();
+                self.in_flight.push(InFlight {
+                    due,
+                    number,
+                    port,
+                    frame,
+                });
+            }
+            return;
+        }
         let Some(port) = self.port_of(packet.destination.ip()) else {
             self.record(packet, None);
             return;
@@ -509,8 +541,8 @@ impl State {
             if self.cut {
                 continue;
             }
-            // Without ARP a host does not know anybody's hardware address and sends to its own.
-            if frame.len() >= 12 {
+            // Without ARP a host does not know anybody's hardware address and sends to its own. A group has one by itself.
+            if frame.len() >= 12 && frame[0] & 1 == 0 {
                 frame[..6].copy_from_slice(&port.hardware);
             }
             self.packets[number].arrived.get_or_insert(clock.now());

@@ -144,32 +144,9 @@ fn of_client(socket: &Socket) -> bool {
     socket.remote.port() == PORT
 }
 
-/// The children of a process and the state of each, `Z` for a zombie: proc_pid_stat(5).
-fn children(parent: &Process) -> Vec<(Pid, char)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let of_entry = |entry: std::fs::DirEntry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name before it may contain anything.
-        let mut words = stat.rsplit_once(") ")?.1.split(' ');
-        let state = words.next()?.chars().next()?;
-        let of_ours = words.next()?.parse() == Ok(parent.pid().as_raw());
-        of_ours.then_some((Pid::from_raw(pid), state))
-    };
-    let mut children: Vec<_> = entries.filter_map(of_entry).collect();
-    children.sort();
-    children
-}
-
-/// How many children have ended and were not waited for.
-fn zombies(parent: &Process) -> usize {
-    let zombie = |child: &&(Pid, char)| child.1 == 'Z';
-    children(parent).iter().filter(zombie).count()
-}
-
 /// The only child of a server that has a client.
 fn only_child(server: &Process) -> Result<Pid, LabError> {
-    let mut children = children(server).into_iter();
+    let mut children = server.children().into_iter();
     let child = children.find(|(_, state)| *state != 'Z');
     child
         .map(|(pid, _)| pid)
@@ -247,7 +224,7 @@ fn normal_start(lab: &Lab) -> Outcome {
         server.says("serves")?;
     }
     let in_accept = || sleeps_in(Some(server.pid()), "accept4", |_| true);
-    let child = || children(&server).first().map(|(pid, _)| *pid);
+    let child = || server.children().first().map(|(pid, _)| *pid);
     let child_reads = || sleeps_in(child(), "read", |descriptor| descriptor > 2);
     let pid = client.as_ref().map(|client| client.pid());
     let client_reads = || sleeps_in(pid, "read", |descriptor| descriptor == 0);
@@ -331,7 +308,7 @@ fn normal_end(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "and is no zombie: the server has no child any more",
-        equal(children(&server).len(), 0),
+        equal(server.children().len(), 0),
     );
     lab.claim("the client ends in good order", end.exited_with(0));
     let since = fins.first().map_or(Duration::MAX, |fin| fin.sent);
@@ -355,13 +332,13 @@ fn zombies_none(lab: &Lab) -> Outcome {
     five.closes_input();
     five.ends()?;
     if lab.is_control() {
-        lab.until("all five are gone", || equal(children(&server).len(), 0))?;
+        lab.until("all five are gone", || equal(server.children().len(), 0))?;
     } else {
-        lab.until("all five have ended", || equal(zombies(&server), 5))?;
+        lab.until("all five have ended", || equal(server.zombies(), 5))?;
         lab.watches_for(Duration::from_millis(100));
     }
 
-    lab.central("five children are zombies", equal(zombies(&server), 5));
+    lab.central("five children are zombies", equal(server.zombies(), 5));
     lab.claim(
         "their connections have ended all the same",
         !host.has(TcpState::Established, of_server),
@@ -382,11 +359,11 @@ fn five_end_at_once(lab: &Lab, reap: &str) -> Result<(Host, Process), LabError> 
     lab.notes("the client's input ends (Ctrl-D)");
     five.closes_input();
     five.ends()?;
-    lab.until("all five have ended", || equal(zombies(&server), 5))?;
+    lab.until("all five have ended", || equal(server.zombies(), 5))?;
     server.resume();
     let left = if reap == "wait" { 4 } else { 0 };
     lab.until("the handler has done its work", || {
-        equal(zombies(&server), left)
+        equal(server.zombies(), left)
     })?;
     lab.watches_for(Duration::from_millis(100));
     Ok((host, server))
@@ -394,7 +371,7 @@ fn five_end_at_once(lab: &Lab, reap: &str) -> Result<(Host, Process), LabError> 
 
 fn zombies_wait(lab: &Lab) -> Outcome {
     let (host, server) = five_end_at_once(lab, lab.vary("wait", "waitpid"))?;
-    lab.central("four children are zombies", equal(zombies(&server), 4));
+    lab.central("four children are zombies", equal(server.zombies(), 4));
     lab.central(
         "the server has waited for one",
         equal(server.output().count("terminated"), 1),
@@ -412,7 +389,7 @@ fn zombies_wait(lab: &Lab) -> Outcome {
 
 fn zombies_waitpid(lab: &Lab) -> Outcome {
     let (_, server) = five_end_at_once(lab, lab.vary("waitpid", "wait"))?;
-    lab.central("no child is left", equal(children(&server).len(), 0));
+    lab.central("no child is left", equal(server.children().len(), 0));
     lab.central(
         "the server has waited for all five",
         equal(server.output().count("terminated"), 5),
@@ -486,7 +463,7 @@ fn blocked_signal(lab: &Lab) -> Outcome {
     if lab.is_control() {
         server.says("interrupted")?;
     } else {
-        lab.until("the child has ended", || equal(zombies(&server), 1))?;
+        lab.until("the child has ended", || equal(server.zombies(), 1))?;
         lab.watches_for(Duration::from_millis(100));
     }
     let (blocked, pending) = (
@@ -499,7 +476,7 @@ fn blocked_signal(lab: &Lab) -> Outcome {
     );
     lab.central(
         "the child that has ended waits as a zombie",
-        equal(zombies(&server), 1),
+        equal(server.zombies(), 1),
     );
     lab.central(
         "accept is not interrupted",
@@ -508,7 +485,7 @@ fn blocked_signal(lab: &Lab) -> Outcome {
 
     let second = connects(&host, &server)?;
     lab.until("the first child is gone", || {
-        equal(children(&server).len(), 1)
+        equal(server.children().len(), 1)
     })?;
     lab.claim(
         "when the section is over, the signal comes",
@@ -934,7 +911,8 @@ fn host_shutdown(lab: &Lab) -> Outcome {
     let idle = client(&near, "tcpcli-select 10.0.0.2")?;
     let of_idle = only_child(&server)?;
     let busy = client(&near, "tcpcli 10.0.0.2")?;
-    let of_busy = children(&server)
+    let of_busy = server
+        .children()
         .into_iter()
         .map(|(pid, _)| pid)
         .find(|pid| *pid != of_idle);
@@ -947,7 +925,7 @@ fn host_shutdown(lab: &Lab) -> Outcome {
     );
     let stopped = |child: &(Pid, char)| *child == (of_busy, 'T');
     lab.until("the child stands still", || {
-        let children = children(&server);
+        let children = server.children();
         Check::new(children.iter().any(stopped), format_args!("{children:?}"))
     })?;
     busy.types("data2")?;

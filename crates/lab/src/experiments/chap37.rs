@@ -51,11 +51,8 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 
 /// The processes that a program has made.
 fn children(program: &Process) -> Vec<i32> {
-    let pid = program.pid();
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    let children = program.children().into_iter();
+    children.map(|(pid, _)| pid.as_raw()).collect()
 }
 
 fn echo(lab: &Lab) -> Outcome {

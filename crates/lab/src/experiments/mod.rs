@@ -11,11 +11,13 @@ mod chap07;
 mod chap10;
 mod chap11;
 mod chap12;
+mod chap13;
 mod chap15;
 mod chap16;
 mod chap17;
 mod chap18;
 mod chap19;
+mod chap25;
 mod chap36;
 mod chap37;
 mod midterm;
@@ -30,12 +32,14 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap10::EXPERIMENTS,
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
+    chap13::EXPERIMENTS,
     chap15::EXPERIMENTS,
     chap16::EXPERIMENTS,
     chap17::EXPERIMENTS,
     chap18::EXPERIMENTS,
     chap19::EXPERIMENTS,
     midterm::EXPERIMENTS,
+    chap25::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
 ];

@@ -1,0 +1,3 @@
+//! Lesson 21.
+
+fn main() {}

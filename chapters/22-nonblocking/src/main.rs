@@ -1,0 +1,3 @@
+//! Lesson 22.
+
+fn main() {}

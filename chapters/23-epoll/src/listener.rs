@@ -1,0 +1,99 @@
+//! A listening socket watched by epoll, edge-triggered or level-triggered.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use common::address::Listen;
+use common::io::set_nonblocking;
+use common::{Call, CallError, complain, tcp};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::trigger::{Trigger, id};
+
+/// How long the listener is left alone when there are no descriptors left, in milliseconds.
+const PAUSE: u16 = 100;
+
+/// A listener that does not block.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    trigger: Trigger,
+    /// accept has failed for want of descriptors or memory.
+    starved: bool,
+}
+
+impl Listener {
+    /// Listens, and has epoll watch.
+    pub fn new(listen: &Listen, trigger: Trigger, epoll: &Epoll) -> Result<Self, CallError> {
+        let socket = tcp::listen(&listen.address())?;
+        set_nonblocking(&socket)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN | trigger.flag(), id(&socket));
+        epoll.add(&socket, event).call("epoll_ctl")?;
+        Ok(Self {
+            socket,
+            trigger,
+            starved: false,
+        })
+    }
+
+    // ANCHOR: accept
+    /// The next connection that waits, made non-blocking. `None` when no more can be had now.
+    pub fn accept(&mut self, epoll: &Epoll) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
+        match tcp::accept(&self.socket) {
+            Ok((connection, address)) => {
+                self.starved = false;
+                set_nonblocking(&connection)?;
+                Ok(Some((connection, address)))
+            }
+            Err(error) => match error.errno() {
+                Some(Errno::EAGAIN) => Ok(None),
+                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                    self.starve(error, epoll)?;
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+    // ANCHOR_END: accept
+
+    // ANCHOR: starve
+    /// There are no descriptors left. Who waits stays in the queue, and a level-triggered epoll would tell of it
+    /// without end: the listener is left alone for a moment.
+    fn starve(&mut self, error: CallError, epoll: &Epoll) -> Result<(), CallError> {
+        if !self.starved {
+            complain!("Error: {:#}", anyhow::Error::from(error));
+        }
+        self.starved = true;
+        self.watch(EpollFlags::empty(), epoll)
+    }
+
+    /// How long to wait for events at most.
+    pub fn timeout(&self) -> EpollTimeout {
+        match self.starved {
+            true => PAUSE.into(),
+            false => EpollTimeout::NONE,
+        }
+    }
+
+    /// To be called after a wait: tries again after a failure. EPOLL_CTL_MOD looks anew, so that who waits is told of.
+    pub fn recover(&self, epoll: &Epoll) -> Result<(), CallError> {
+        match self.starved {
+            true => self.watch(EpollFlags::EPOLLIN, epoll),
+            false => Ok(()),
+        }
+    }
+    // ANCHOR_END: starve
+
+    fn watch(&self, events: EpollFlags, epoll: &Epoll) -> Result<(), CallError> {
+        let mut event = EpollEvent::new(events | self.trigger.flag(), id(&self.socket));
+        epoll.modify(&self.socket, &mut event).call("epoll_ctl")
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

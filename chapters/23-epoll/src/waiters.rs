@@ -1,0 +1,106 @@
+//! Several threads that wait for one listener, each with an epoll instance of its own.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+
+use common::address::Listen;
+use common::io::set_nonblocking;
+use common::signal::StopSignal;
+use common::{Call, complain, say, tcp};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+/// Lets several threads wait for connections, and counts at the end how often each was woken
+///
+/// Whoever takes a connection closes it at once.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    listen: Listen,
+    /// How many threads wait
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    waiters: u16,
+    /// Wake one of them for a connection, not all (EPOLLEXCLUSIVE)
+    #[arg(long)]
+    exclusive: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let stop = StopSignal::new()?; // before there are threads: it blocks the signals for them, too
+    let listener = tcp::listen(&args.listen.address())?;
+    set_nonblocking(&listener)?;
+    let listener = Arc::new(listener);
+    say!("listening on {}", tcp::local_address(&listener)?)?;
+    // ANCHOR: events
+    let mut events = EpollFlags::EPOLLIN;
+    events.set(EpollFlags::EPOLLEXCLUSIVE, args.exclusive);
+    // ANCHOR_END: events
+    for number in 1..=args.waiters {
+        let listener = Arc::clone(&listener);
+        thread::Builder::new()
+            .name(format!("waiter {number}"))
+            .spawn(move || {
+                if let Err(error) = wait(number, &listener, events) {
+                    complain!("Error: waiter {number}: {error:#}");
+                }
+            })
+            .call("start a thread")?;
+    }
+    while stop.received()?.is_none() {
+        let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            outcome => drop(outcome.call("poll")?),
+        }
+    }
+    report()
+}
+
+// ANCHOR: wait
+fn wait(number: u16, listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<()> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call("epoll_create1")?;
+    epoll
+        .add(listener, EpollEvent::new(events, 0))
+        .call("epoll_ctl")?;
+    let mut woken = [EpollEvent::empty()];
+    loop {
+        match epoll.wait(&mut woken, EpollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome.call("epoll_wait")?,
+        };
+        match tcp::accept(listener) {
+            Ok((_, address)) => say!("waiter {number} accepted {address}")?,
+            Err(error) if error.errno() == Some(Errno::EAGAIN) => {} // woken in vain
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+// ANCHOR_END: wait
+
+// ANCHOR: report
+/// How often each thread went to sleep, as the kernel has counted it: once at the beginning, and once for each time it
+/// was woken. proc_pid_status(5).
+fn report() -> anyhow::Result<()> {
+    let mut slept = Vec::new();
+    for task in fs::read_dir("/proc/self/task").call("read /proc/self/task")? {
+        let status = task.and_then(|task| fs::read_to_string(task.path().join("status")));
+        let status = status.call("read the status of a thread")?;
+        let field = |name| {
+            let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
+            lines
+                .find(|(found, _)| *found == name)
+                .map(|(_, value)| value)
+        };
+        let waiter =
+            field("Name").and_then(|name| name.strip_prefix("waiter ")?.parse::<u16>().ok());
+        let times = field("voluntary_ctxt_switches").map(String::from);
+        slept.extend(waiter.zip(times));
+    }
+    slept.sort_unstable();
+    let times: Vec<_> = slept.into_iter().map(|(_, times)| times).collect();
+    Ok(say!("went to sleep: {} times", times.join(", "))?)
+}
+// ANCHOR_END: report

@@ -1,0 +1,3 @@
+//! Lesson 24.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lesson 26.
+
+fn main() {}

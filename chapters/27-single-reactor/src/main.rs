@@ -1,0 +1,3 @@
+//! Lesson 27.
+
+fn main() {}

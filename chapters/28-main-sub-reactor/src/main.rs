@@ -1,0 +1,3 @@
+//! Lesson 28.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lesson 29.
+
+fn main() {}

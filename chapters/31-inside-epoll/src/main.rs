@@ -1,0 +1,3 @@
+//! Lesson 31.
+
+fn main() {}

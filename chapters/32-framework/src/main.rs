@@ -1,0 +1,3 @@
+//! Lesson 32.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lesson 33.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lesson 34.
+
+fn main() {}

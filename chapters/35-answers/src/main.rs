@@ -1,0 +1,3 @@
+//! Lesson 35.
+
+fn main() {}

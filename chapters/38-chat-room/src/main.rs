@@ -1,0 +1,3 @@
+//! Lesson 38.
+
+fn main() {}

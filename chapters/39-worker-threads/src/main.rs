@@ -1,0 +1,3 @@
+//! Lesson 39.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A strict HTTP/1.1 server on the reactor.

@@ -1,0 +1,258 @@
+//! The head of a request: the request line and the header, RFC 9112 section 3 and 5. Nothing is copied: the result is a
+//! table of places in the input. A head may arrive in any pieces; [`Progress`] remembers how far it was understood, so that
+//! a byte at a time costs no more than twice the work.
+
+use memchr::memchr;
+
+use crate::framing::Framing;
+use crate::limits::Limits;
+use crate::request::Method;
+use crate::status::Refusal;
+use crate::syntax::{self, TARGET, TOKEN, span, span_of_value};
+
+/// A part of the input: from the first to before the second.
+pub(crate) type Place = (u32, u32);
+
+/// How far a head that is not complete was understood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// All lines before this place are valid.
+    line: u32,
+    /// There is no line feed between that place and this one.
+    searched: u32,
+}
+
+impl Progress {
+    /// True once a part of a head has been seen.
+    pub fn has_begun(&self) -> bool {
+        self.searched > 0
+    }
+}
+
+/// What a head says. A loop has one, and uses it for every request of its connections.
+#[derive(Debug, Default)]
+pub struct Head {
+    pub(crate) method: Method,
+    /// The whole target, as it was sent.
+    pub(crate) target: Place,
+    /// The target's path, `*` for the server as a whole.
+    pub(crate) path: Place,
+    /// What follows the question mark.
+    pub(crate) query: Option<Place>,
+    /// The host and port that are asked for, from the target or from the Host field.
+    pub(crate) authority: Place,
+    /// The version is HTTP/1.0 (not 1.1 or a later 1.x).
+    pub(crate) old: bool,
+    /// Name and value of each field.
+    pub(crate) fields: Vec<(Place, Place)>,
+    /// The fields that say where the request ends and what becomes of the connection.
+    pub(crate) framing: Framing,
+}
+
+/// What a line turned out to be.
+enum Line {
+    /// Its end has not arrived.
+    Cut,
+    /// A valid one that ends before this place.
+    Whole(usize),
+    /// The empty one at the end of the header.
+    Empty,
+}
+
+impl Head {
+    /// Reads a head from the start of `bytes`. `Some` with its length when it is complete; `None` when it is valid so far,
+    /// and then the next call gets the same bytes with more behind them, and the same `progress`.
+    pub fn parse(
+        &mut self,
+        bytes: &[u8],
+        progress: &mut Progress,
+        limits: &Limits,
+    ) -> Result<Option<usize>, Refusal> {
+        let begun = *progress;
+        let searched = (begun.searched as usize).min(bytes.len());
+        if begun.has_begun() && memchr(b'\n', &bytes[searched..]).is_none() {
+            progress.searched = bytes.len() as u32;
+            return self.cut(bytes, progress, limits);
+        }
+        let (mut at, mut line_end) = (begun.line as usize, 0);
+        self.fields.clear();
+        self.framing = Framing::default();
+        if at == 0 {
+            match self.request_line(bytes)? {
+                Line::Whole(end) if end - 2 <= limits.request_line => (at, line_end) = (end, end),
+                Line::Cut => {
+                    progress.searched = bytes.len() as u32;
+                    return self.cut(bytes, progress, limits);
+                }
+                _ => return Err(Refusal::RequestLineTooLong),
+            }
+        }
+        loop {
+            match self.field_line(bytes, at)? {
+                Line::Whole(end) => at = end,
+                Line::Cut => {
+                    *progress = Progress {
+                        line: at as u32,
+                        searched: bytes.len() as u32,
+                    };
+                    return self.cut(bytes, progress, limits);
+                }
+                Line::Empty => break,
+            }
+            if self.fields.len() > limits.fields {
+                return Err(Refusal::TooManyFields);
+            }
+        }
+        let length = at + 2;
+        *progress = Progress::default();
+        if begun.line > 0 {
+            // The lines of earlier calls are known to be valid, and no more: other requests have used the table since.
+            return self.parse(&bytes[..length], progress, limits);
+        }
+        if length - line_end > limits.header {
+            return Err(Refusal::FieldsTooLarge);
+        }
+        let host = self.framing.check(self.old)?;
+        if self.authority == (0, 0) {
+            // The host of an absolute target takes precedence, RFC 9112 section 3.2.2.
+            self.authority = host.unwrap_or_default();
+        }
+        Ok(Some(length))
+    }
+
+    /// More is needed, unless there is too much already.
+    #[cold]
+    fn cut(
+        &self,
+        bytes: &[u8],
+        progress: &Progress,
+        limits: &Limits,
+    ) -> Result<Option<usize>, Refusal> {
+        if progress.line == 0 && bytes.len() > limits.request_line + 1 {
+            return Err(Refusal::RequestLineTooLong);
+        }
+        if bytes.len() > limits.request_line + limits.header {
+            return Err(Refusal::FieldsTooLarge);
+        }
+        Ok(None)
+    }
+
+    /// `GET /photo HTTP/1.1`: three words with a single space between them. RFC 9112 section 3 allows to be more generous,
+    /// and tells what it costs: others on the way may see another request than we do.
+    #[inline(always)]
+    fn request_line(&mut self, bytes: &[u8]) -> Result<Line, Refusal> {
+        let method = match bytes {
+            [b'G', b'E', b'T', b' ', ..] => 3,
+            _ => span(bytes, TOKEN),
+        };
+        match bytes.get(method) {
+            None => return Ok(Line::Cut),
+            Some(b' ') if method > 0 => {}
+            Some(_) => return Err(Refusal::RequestLine),
+        }
+        let start = method + 1;
+        let end = start + span(&bytes[start..], TARGET);
+        match bytes.get(end) {
+            None => return Ok(Line::Cut),
+            Some(b' ') if end > start => {}
+            Some(b' ' | b'\r' | b'\n') => return Err(Refusal::RequestLine),
+            Some(_) => return Err(Refusal::Target),
+        }
+        let Some(version) = bytes[end + 1..].first_chunk::<10>() else {
+            return match memchr(b'\n', &bytes[end..]) {
+                None => Ok(Line::Cut),
+                Some(_) => Err(Refusal::RequestLine),
+            };
+        };
+        match version {
+            b"HTTP/1.1\r\n" => self.old = false,
+            b"HTTP/1.0\r\n" => self.old = true,
+            // A later 1.x is compatible with 1.1, RFC 9110 section 2.5.
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b'\r', b'\n'] => {
+                self.old = false;
+            }
+            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n'] => {
+                return Err(Refusal::Version);
+            }
+            _ => return Err(Refusal::RequestLine),
+        }
+        self.method = Method::from_bytes(&bytes[..method]).ok_or(Refusal::Method)?;
+        self.target(bytes, start, end)?;
+        Ok(Line::Whole(end + 11))
+    }
+
+    /// The four forms of a target, RFC 9112 section 3.2.
+    #[inline(always)]
+    fn target(&mut self, bytes: &[u8], start: usize, end: usize) -> Result<(), Refusal> {
+        self.target = (start as u32, end as u32);
+        self.authority = (0, 0);
+        let path = match bytes[start] {
+            b'/' => start,
+            _ if self.method == Method::Connect => return Err(Refusal::Method),
+            b'*' if self.method == Method::Options && end == start + 1 => start,
+            _ => self.absolute_form(bytes, start, end)?,
+        };
+        let question = bytes[path..end].iter().position(|&byte| byte == b'?');
+        let path_end = question.map_or(end, |offset| path + offset);
+        self.path = (path as u32, path_end as u32);
+        self.query = question.map(|_| (path_end as u32 + 1, end as u32));
+        Ok(())
+    }
+
+    /// `http://host/path`, which every server has to accept (RFC 9112 section 3.2.2) and proxies send. The place of the path, which may
+    /// be empty. A name or password before the host is refused, RFC 9110 section 4.2.4.
+    #[cold]
+    fn absolute_form(&mut self, bytes: &[u8], start: usize, end: usize) -> Result<usize, Refusal> {
+        let target = &bytes[start..end];
+        let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+            let beginning = target.get(..scheme.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
+        });
+        let host = start + scheme.ok_or(Refusal::Target)?.len();
+        let length = bytes[host..end]
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?'));
+        let host_end = length.map_or(end, |length| host + length);
+        if !crate::framing::is_authority(&bytes[host..host_end]) {
+            return Err(Refusal::Target);
+        }
+        self.authority = (host as u32, host_end as u32);
+        Ok(host_end)
+    }
+
+    /// `Name: value`. A line that begins with white space would continue the one before (obs-fold): refused, as its name is
+    /// empty, RFC 9112 section 5.2.
+    #[inline(always)]
+    fn field_line(&mut self, bytes: &[u8], start: usize) -> Result<Line, Refusal> {
+        let line = &bytes[start..];
+        match line {
+            [b'\r', b'\n', ..] => return Ok(Line::Empty),
+            [] | [b'\r'] => return Ok(Line::Cut),
+            [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
+            _ => {}
+        }
+        let name = span(line, TOKEN);
+        match line.get(name) {
+            None => return Ok(Line::Cut),
+            Some(b':') if name > 0 => {}
+            Some(_) => return Err(Refusal::FieldName),
+        }
+        let mut value = name + 1;
+        while matches!(line.get(value), Some(b' ' | b'\t')) {
+            value += 1;
+        }
+        let end = value + span_of_value(&line[value..]);
+        match &line[end..] {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => return Ok(Line::Cut),
+            [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
+            _ => return Err(Refusal::FieldValue),
+        }
+        let text = syntax::trim(&line[value..end]);
+        let place = |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
+        let value = place(value, text.len());
+        self.fields.push((place(0, name), value));
+        self.framing.field(&line[..name], text, value)?;
+        Ok(Line::Whole(start + end + 2))
+    }
+}

@@ -1,0 +1,167 @@
+//! Which bytes may stand where. Everything that is not expressly allowed is refused: RFC 9110 section 5.5 and 5.6.2,
+//! RFC 3986 section 2 and 3.2.2.
+
+/// A byte of a method or of a field's name, RFC 9110 section 5.6.2.
+pub(crate) const TOKEN: u8 = 1;
+/// A byte of a request target: visible ASCII. The fragment never is sent, RFC 9112 section 3.2.
+pub(crate) const TARGET: u8 = 2;
+/// A byte of a host that is not an address in brackets, RFC 3986 section 3.2.2.
+pub(crate) const HOST: u8 = 4;
+/// A byte of a path that needs no percent-encoding wherever it stands, RFC 3986 section 3.3.
+pub(crate) const PATH: u8 = 8;
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        let unreserved = alphanumeric || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let sub_delimiter = matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        let mut class = 0;
+        if unreserved
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'^' | b'`' | b'|'
+            )
+        {
+            class |= TOKEN;
+        }
+        if byte != b'#' {
+            class |= TARGET;
+        }
+        if unreserved || sub_delimiter || byte == b'%' {
+            class |= HOST;
+        }
+        if unreserved {
+            class |= PATH;
+        }
+        classes[byte as usize] = class;
+        byte += 1;
+    }
+    classes
+};
+
+#[inline(always)]
+pub(crate) fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}
+
+/// How many bytes from the start on belong to the class.
+#[inline(always)]
+pub(crate) fn span(bytes: &[u8], class: u8) -> usize {
+    let end = bytes.iter().position(|&byte| !is(byte, class));
+    end.unwrap_or(bytes.len())
+}
+
+/// How many bytes from the start on may stand in a field's value: no control characters but the tab. Eight at a time, as
+/// most of a request consists of values: in a word, the bytes below 0x20 and those equal to 0x7f get their high bit set
+/// by two subtractions. A borrow can only disturb what stands above a byte that was found, and the lowest one counts.
+#[inline(always)]
+pub(crate) fn span_of_value(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let delete = word ^ (0x7f * ONES);
+        let low = word.wrapping_sub(0x20 * ONES) & !word;
+        let hits = (low | (delete.wrapping_sub(ONES) & !delete)) & (0x80 * ONES);
+        if hits == 0 {
+            at += 8;
+            continue;
+        }
+        at += hits.trailing_zeros() as usize / 8;
+        if bytes[at] != b'\t' {
+            return at;
+        }
+        at += 1;
+    }
+    let control = |&byte: &u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
+    let end = bytes[at..].iter().position(control);
+    at + end.unwrap_or(bytes.len() - at)
+}
+
+/// Takes optional white space off both ends, RFC 9110 section 5.6.3.
+#[inline(always)]
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The elements of a list, RFC 9110 section 5.6.1, empty ones included. For lists whose elements contain no comma.
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim)
+}
+
+/// A decimal number: digits only, and no overflow.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The value of a hexadecimal digit.
+pub(crate) fn hexadecimal(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Is every percent sign followed by two hexadecimal digits? RFC 3986 section 2.1.
+#[inline(always)]
+pub(crate) fn escapes_are_valid(bytes: &[u8]) -> bool {
+    !bytes.contains(&b'%') || unescape(bytes).is_some()
+}
+
+/// Percent-decoding, RFC 3986 section 2.1. `None` if an escape is not one.
+#[cold]
+pub(crate) fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter().copied();
+    while let Some(byte) = rest.next() {
+        plain.push(match byte {
+            b'%' => hexadecimal(rest.next()?)? << 4 | hexadecimal(rest.next()?)?,
+            byte => byte,
+        });
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_at_each_control_character_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[at] = byte;
+                    let control = byte != b'\t' && byte.is_ascii_control();
+                    let expected = if control { at } else { length };
+                    assert_eq!(span_of_value(&bytes), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
+        assert_eq!(span_of_value(b"a\tb\x7f\x80\xff"), 3);
+        assert_eq!(span_of_value(b"\xff\x80\t\t\t\t\t\t\0"), 8);
+    }
+
+    #[test]
+    fn numbers_are_digits() {
+        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
+        for bad in [&b""[..], b"18446744073709551616", b"+1", b"-1", b"0x1", b"1 "] {
+            assert_eq!(decimal(bad), None);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The head of an answer as bytes, RFC 9112 section 4 and RFC 9110 section 6.6 and 8.6.
+
+use crate::clock::Clock;
+use crate::response::{Response, Source};
+use crate::status::Status;
+
+/// How the end of the body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Known(u64),
+    /// By the last chunk.
+    Chunks,
+    /// By the end of the connection: all that HTTP/1.0 has for a length that is not known.
+    Close,
+    /// There is neither a body nor a length.
+    None,
+}
+
+/// What is to be said about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// It goes on, as is usual.
+    Silent,
+    /// It goes on: for a client of HTTP/1.0, which would not expect it.
+    KeepAlive,
+    /// It ends.
+    Close,
+}
+
+/// Appends the head. In the usual case that is a handful of copies of bytes that stand there already.
+#[inline]
+pub(crate) fn head(
+    out: &mut Vec<u8>,
+    clock: &Clock,
+    response: &Response,
+    length: Length,
+    persistence: Persistence,
+) {
+    match response.status {
+        Status::Ok => out.extend_from_slice(clock.ok()),
+        status => {
+            out.extend_from_slice(status.line());
+            out.extend_from_slice(clock.date());
+        }
+    }
+    match persistence {
+        Persistence::Silent => {}
+        Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+    if !response.content_type.is_empty() {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(response.content_type.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(response.fields);
+    match length {
+        Length::Known(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            decimal(out, length);
+            out.extend_from_slice(b"\r\n\r\n");
+        }
+        Length::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
+        Length::Close | Length::None => out.extend_from_slice(b"\r\n"),
+    }
+}
+
+/// The length of the body, as far as it is known.
+#[inline]
+pub(crate) fn length(response: &Response, old: bool) -> Length {
+    if response.status.has_no_body() {
+        return Length::None;
+    }
+    match &response.source {
+        Source::Bytes => Length::Known(response.body.len() as u64),
+        Source::Static(bytes) => Length::Known(bytes.len() as u64),
+        Source::File(file) => {
+            let pieces = file.pieces.iter();
+            let bytes: u64 = pieces.map(|piece| piece.before.len() as u64 + piece.length).sum();
+            Length::Known(bytes + file.end.len() as u64)
+        }
+        Source::Stream(_) if old => Length::Close,
+        Source::Stream(_) => Length::Chunks,
+    }
+}
+
+/// Appends a number.
+#[inline]
+pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Appends a part of a stream as a chunk, RFC 9112 section 7.1; an empty one would be the last.
+pub(crate) fn chunk(out: &mut Vec<u8>, part: &[u8]) {
+    use std::io::Write;
+    if !part.is_empty() {
+        let _ = write!(out, "{:x}\r\n", part.len());
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What ends a body in chunks: the last chunk and an empty trailer.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -1,0 +1,510 @@
+//! Chapter 13: small packets.
+
+use nix::errno::Errno;
+use nix::unistd::{SysconfVar, sysconf};
+
+use crate::net::sock_diag::{Socket, TcpInfo};
+use crate::observe::Sample;
+use crate::packet::Tcp;
+use crate::packets::Packets;
+use crate::prelude::*;
+
+pub(super) const EXPERIMENTS: &[Experiment] = &[
+    Experiment::new(
+        "13/writev",
+        "two buffers leave in one segment, and what one writev does not take, the next one does",
+        writev,
+        "the client calls writev once, whatever it returns",
+    )
+    .isolated(),
+    Experiment::new(
+        "13/nagle-meets-delayed-ack",
+        "the second part of a request waits for an acknowledgement, which waits for the second part",
+        nagle_meets_delayed_ack,
+        "the first connection, too, has TCP_NODELAY",
+    ),
+    Experiment::new(
+        "13/zero-window",
+        "the reader stops: the window closes, the sender asks again and again, and goes on when it opens",
+        zero_window,
+        "the reader does not stop",
+    )
+    .isolated(),
+    Experiment::new(
+        "13/silly-window",
+        "a reader that takes one byte at a time does not make its kernel announce windows of one byte",
+        silly_window,
+        "the reader takes as much as a segment holds each time",
+    )
+    .isolated(),
+    Experiment::new(
+        "13/slow-start",
+        "the first flight is ten segments, each one after it is twice as large, until something is lost",
+        slow_start,
+        "the receiver's window has room for a few segments only",
+    )
+    .isolated(),
+    Experiment::new(
+        "13/min-of-windows",
+        "what is under way is never more than the lesser of the peer's window and the congestion window",
+        min_of_windows,
+        "the second receiver's buffer is as large as the first one's",
+    )
+    .isolated(),
+    Experiment::new(
+        "13/iov-max",
+        "1024 buffers are as many as one call takes: with one more it fails",
+        iov_max,
+        "no call has more than 1024 buffers",
+    ),
+];
+
+/// The port of a second server on the same host.
+const SECOND: u16 = 43212;
+
+/// The header of a segment.
+fn header(packet: &Passed) -> Tcp {
+    packet.tcp().copied().unwrap_or_default()
+}
+
+/// The sequence number behind the last byte of a segment.
+fn end(packet: &Passed) -> u32 {
+    header(packet).sequence.wrapping_add(packet.length as u32)
+}
+
+/// Whether an acknowledgement covers everything before this number.
+fn covers(ack: &Passed, number: u32) -> bool {
+    header(ack).flags.has(ACK) && header(ack).acknowledgement.wrapping_sub(number) < 1 << 31
+}
+
+/// The windows that this party announces, in bytes, with the segments that announce them: after the handshake.
+fn windows(packets: Packets) -> Vec<(Passed, u32)> {
+    let syn = packets.clone().with(SYN);
+    let scale = syn.first().and_then(|syn| header(syn).window_scale);
+    let announced = packets.without(SYN).without(RST);
+    let window = |packet: &Passed| u32::from(header(packet).window) << scale.unwrap_or(0);
+    announced
+        .iter()
+        .map(|packet| (packet.clone(), window(packet)))
+        .collect()
+}
+
+fn writev(lab: &Lab) -> Outcome {
+    const SENT: usize = 6 + 1000 * 26;
+    let host = lab.host()?;
+    let server = host.program("chap-13 batchwrite --serve").named("server");
+    let server = server.start()?;
+    server.listens()?;
+    let client = |command: &str| {
+        let client = host.program(command).named("client");
+        client.traced_drawing(&["writev"]).start()
+    };
+    let first = client("chap-13 batchwrite 127.0.0.1")?;
+    first.types("world")?;
+    server.says("received 12 bytes: hello,world")?;
+    first.closes_input();
+    first.ends()?;
+    server.says("client closed")?;
+
+    // This one does not read before it is told to.
+    let reader = host.start(&format!("chap-13 window --serve --port {SECOND} --rcvbuf 4096"))?;
+    reader.listens()?;
+    let once = lab.vary("", " --once");
+    let second = client(&format!(
+        "chap-13 batchwrite 127.0.0.1 --port {SECOND} --copies 1000 --sndbuf 4096{once}"
+    ))?;
+    second.types("abcdefghijklmnopqrstuvwxy")?;
+    lab.until("writev waits", || second.blocks_in(&["writev"]))?;
+    lab.notes("SIGUSR1 to the client");
+    second.signal(Signal::SIGUSR1);
+    second.says("send bytes")?;
+    reader.types("all")?;
+    second.closes_input();
+    second.ends()?;
+    reader.says("client closed")?;
+
+    let data = lab.packets().from(&first).carrying_data();
+    let contents: Vec<_> = data.iter().map(|packet| packet.data()).collect();
+    lab.claim(
+        "one writev with two buffers is one segment of 12 bytes",
+        equal(first.calls().returned("writev"), [Ok(12)]).and(equal(contents, [b"hello,world\n"])),
+    );
+    let returned = second.calls().returned("writev");
+    let counts: Vec<_> = returned.into_iter().flatten().collect();
+    let short = counts.first().copied().unwrap_or_default();
+    lab.claim(
+        "the second client's writev is interrupted when both buffers are full: it returns a count that is short",
+        within(short, 1..SENT as i64),
+    );
+    lab.central(
+        "another writev takes the rest, from the middle of a buffer on",
+        equal(counts.iter().sum::<i64>(), SENT as i64),
+    );
+    let stream: Vec<u8> = {
+        let mut segments: Vec<_> = lab.packets().from(&second).carrying_data().all;
+        segments.sort_by_key(|segment| header(segment).sequence);
+        segments.dedup_by_key(|segment| header(segment).sequence);
+        segments
+            .iter()
+            .flat_map(|segment| segment.data().to_vec())
+            .collect()
+    };
+    let expected = [
+        b"hello,".to_vec(),
+        b"abcdefghijklmnopqrstuvwxy\n".repeat(1000),
+    ]
+    .concat();
+    lab.central(
+        "the 1001 buffers arrive as one stream, in order and whole",
+        Check::new(stream == expected, format_args!("{} bytes", stream.len())),
+    );
+    lab.figure("bytes that the first of these calls took", short);
+    lab.done()
+}
+
+/// How long the second part of each request waited after the first, on one connection. Zero where both are one segment.
+fn waits(segments: &Packets) -> Vec<Duration> {
+    let mut began = Duration::ZERO;
+    let mut waits = Vec::new();
+    for segment in segments.iter() {
+        if segment.data().contains(&b',') {
+            began = segment.sent;
+        }
+        if segment.data().contains(&b'\n') {
+            waits.push(segment.sent.saturating_sub(began));
+        }
+    }
+    waits
+}
+
+fn nagle_meets_delayed_ack(lab: &Lab) -> Outcome {
+    const DELAYED: Duration = Duration::from_millis(30);
+    let modes = [
+        lab.vary("two-writes", "nodelay"),
+        "writev",
+        "nodelay",
+        "cork",
+        "quickack",
+    ];
+    let host = lab.host()?;
+    let server = host.start("chap-13 nagle --serve")?;
+    server.listens()?;
+    let modes_given = modes.join(",");
+    let client = host.start(&format!(
+        "chap-13 nagle 127.0.0.1 --requests 4 --mode {modes_given}"
+    ))?;
+    client.ends()?;
+    for _ in modes {
+        server.says("client closed")?;
+    }
+
+    let packets = lab.packets();
+    let syns = packets.clone().from(&client).with(SYN);
+    let ports: Vec<_> = syns.iter().map(|syn| syn.source.port()).collect();
+    for port in ports.iter().skip(2) {
+        lab.leaves_out(*port..=*port); // the ladder shows the first two connections
+    }
+    let of = |mode: usize| {
+        let port = ports.get(mode).copied().unwrap_or_default();
+        packets
+            .clone()
+            .that(move |packet| packet.source.port() == port || packet.destination.port() == port)
+    };
+    let requests = |mode| of(mode).from(&client).carrying_data();
+    let two_writes = requests(0);
+    let acks = of(0).from(&server).that(|packet| packet.length == 0);
+    let acknowledged_first = two_writes.windows(2).all(|pair| {
+        let [head, body] = pair else { return false };
+        let ack = acks.iter().find(|ack| covers(ack, end(head)));
+        !body.data().ends_with(b"\n") || ack.is_some_and(|ack| ack.sent <= body.sent)
+    });
+    lab.central(
+        "the second part of a request never leaves before the first is acknowledged",
+        two_writes.check(acknowledged_first),
+    );
+    // The first request is an exception: a young connection acknowledges at once.
+    let later = |mode| waits(&requests(mode)).split_off(1);
+    lab.central(
+        "from the second request on it waits about 40 milliseconds, which is how long the ACK is delayed",
+        Check::new(
+            later(0).iter().filter(|wait| **wait >= DELAYED).count() >= 2,
+            format_args!("{:.1?}", later(0)),
+        ),
+    );
+    let alone = |mode| {
+        let lengths: Vec<_> = requests(mode)
+            .iter()
+            .map(|segment| segment.length)
+            .collect();
+        equal(lengths, [12; 4])
+    };
+    lab.claim("writev sends both parts in one segment", alone(1));
+    lab.claim("so does the cork", alone(3));
+    let prompt = |mode| {
+        let waits = later(mode);
+        let shortest = waits.iter().min().copied();
+        Check::new(shortest < Some(DELAYED), format_args!("{waits:.1?}"))
+            .and(equal(requests(mode).count(), 8))
+    };
+    lab.claim(
+        "with TCP_NODELAY there are two segments, and the second does not wait",
+        prompt(2),
+    );
+    lab.claim(
+        "when the server asks for TCP_QUICKACK there are two, and the ACK between them comes at once",
+        prompt(4),
+    );
+    lab.done()
+}
+
+/// What the sender has for the reader: more than the reader's buffer takes.
+const MUCH: usize = 20_000;
+
+/// A reader that reads when it is told to, on one host, and a sender that has more for it than its buffer takes.
+fn unread(lab: &Lab) -> Result<(Process, Process), LabError> {
+    let [near, far] = lab.hosts(["client", "server"])?;
+    // No guess that the last segment was lost, only because its acknowledgement is delayed: RFC 8985, section 7.
+    near.sets("net.ipv4.tcp_early_retrans", 0)?;
+    let server = far.program("chap-13 window --serve --bind 10.0.0.2 --rcvbuf 8192");
+    let server = server.named("server").start()?;
+    server.listens()?;
+    let client = near.program(&format!("chap-13 window 10.0.0.2 --bytes {MUCH}"));
+    let client = client.named("client").start()?;
+    server.says("client connected")?;
+    Ok((server, client))
+}
+
+/// When the reader's host has said that its window is closed.
+fn closed(lab: &Lab, server: &Process) -> Option<Duration> {
+    let windows = windows(lab.packets().from(server));
+    let closed = windows.iter().find(|(_, window)| *window == 0);
+    closed.map(|(ack, _)| ack.sent)
+}
+
+/// The first window after that in which there is room.
+fn reopened(lab: &Lab, server: &Process) -> Option<(Duration, u32)> {
+    let closed = closed(lab, server)?;
+    let windows = windows(lab.packets().from(server).since(closed));
+    let open = windows.into_iter().find(|(_, window)| *window > 0);
+    open.map(|(ack, window)| (ack.sent, window))
+}
+
+/// What the client sends between those two moments.
+fn while_closed(lab: &Lab, client: &Process, server: &Process) -> Packets {
+    let from = closed(lab, server).unwrap_or(Duration::MAX);
+    let to = reopened(lab, server).map_or(Duration::MAX, |(at, _)| at);
+    let sent = lab.packets().from(client).tcp().since(from);
+    sent.that(|packet| packet.sent < to)
+}
+
+/// The bytes of the stream that have come to the reader's host, each counted once.
+fn stream(packets: Packets) -> Vec<u8> {
+    let mut segments = packets.arrived().carrying_data().all;
+    let first = segments.first().map_or(0, |first| header(first).sequence);
+    segments.sort_by_key(|segment| header(segment).sequence.wrapping_sub(first));
+    segments.dedup_by_key(|segment| header(segment).sequence);
+    segments
+        .iter()
+        .flat_map(|segment| segment.data().to_vec())
+        .collect()
+}
+
+fn zero_window(lab: &Lab) -> Outcome {
+    let (server, client) = unread(lab)?;
+    if !lab.is_control() {
+        let probes = || while_closed(lab, &client, &server).count();
+        lab.until("three probes have been sent", || within(probes(), 3..))?;
+        server.types("")?;
+        server.says("window 0 bytes")?;
+    }
+    server.types("all")?;
+    client.ends()?;
+    server.says("client closed")?;
+
+    let probes = while_closed(lab, &client, &server);
+    let acknowledged = windows(lab.packets().from(&server))
+        .into_iter()
+        .find(|(_, window)| *window == 0)
+        .map(|(ack, _)| header(&ack).acknowledgement);
+    let one_below = |probe: &Passed| {
+        let below = acknowledged.map(|number| number.wrapping_sub(1));
+        probe.length == 0 && Some(header(probe).sequence) == below
+    };
+    lab.central(
+        "while the window is 0 the sender sends no data, but three segments without any",
+        probes.exactly(3).and(probes.check(probes.iter().all(one_below))),
+    );
+    let gaps = probes.gaps();
+    let longer = [350, 700].map(Duration::from_millis);
+    lab.central(
+        "the second comes 0.4 seconds after the first, the third 0.8 seconds after the second, or a little later",
+        Check::new(
+            gaps.len() == 2 && gaps.iter().zip(longer).all(|(gap, least)| *gap > least),
+            format_args!("{gaps:.1?}"),
+        ),
+    );
+    let answers = windows(lab.packets().from(&server));
+    let room = reopened(lab, &server).map_or(0, |(_, window)| window);
+    lab.claim(
+        "when the reader reads, its host says that there is room for more than a segment",
+        within(room, 1448..).or(Check::new(lab.is_control(), "the window never closed")),
+    );
+    let expected: Vec<u8> = (0..MUCH).map(|number| number as u8).collect();
+    let arrived = stream(lab.packets().from(&client));
+    lab.claim(
+        "all bytes arrive, in order",
+        Check::new(arrived == expected, format_args!("{} bytes", arrived.len())),
+    );
+    gauge_window(lab, &answers);
+    lab.done()
+}
+
+/// The window that the reader's host announces, over time.
+fn gauge_window(lab: &Lab, announced: &[(Passed, u32)]) {
+    lab.gauge_of("announced window", "bytes", {
+        announced.iter().map(|(ack, window)| (ack.sent, f64::from(*window)))
+    });
+}
+
+fn silly_window(lab: &Lab) -> Outcome {
+    let (server, client) = unread(lab)?;
+    lab.until("the window is closed", || {
+        Check::new(closed(lab, &server).is_some(), "it is open")
+    })?;
+    // At most as many bytes as lie unread there.
+    let (size, times) = lab.vary((1, 500), (1448, 1));
+    let mut reads = 0;
+    for _ in 0..lab.vary(19, 6) {
+        server.types(&format!("read {size} {times}"))?;
+        server.says(&format!("{times} reads"))?;
+        reads += times;
+        if reopened(lab, &server).is_some() {
+            break;
+        }
+    }
+    server.types("all")?;
+    client.ends()?;
+    server.says("client closed")?;
+
+    let announced = windows(lab.packets().from(&server));
+    let (at, room) = reopened(lab, &server).unwrap_or_default();
+    lab.central(
+        "more than a thousand reads go by before the window opens",
+        within(reads, 1001..),
+    );
+    lab.claim(
+        "then it has room for a whole segment at once",
+        within(room, 1448..),
+    );
+    let silly = announced.iter().filter(|(_, window)| (1..1448).contains(window));
+    lab.claim("no window between 1 and 1447 bytes is ever announced", equal(silly.count(), 0));
+    let sent = lab.packets().from(&client).carrying_data().since(at);
+    lab.claim(
+        "what the sender sends then are whole segments, but for the last",
+        sent.check(sent.iter().rev().skip(1).all(|segment| segment.length == 1448)),
+    );
+    lab.figure("one-byte reads before the window opened", reads);
+    lab.figure("the window then", format!("{room} bytes"));
+    gauge_window(lab, &announced);
+    lab.done()
+}
+
+/// Two hosts with a wire between them on which every packet takes its time, and a kernel that does not take a busy machine for a
+/// lossy wire: no retransmission but the one that three duplicate acknowledgements ask for.
+fn slow_wire(lab: &Lab, delay: Duration) -> Result<[Host; 2], LabError> {
+    let hosts = lab.hosts(["client", "server"])?;
+    hosts[0].sets("net.ipv4.tcp_early_retrans", 0)?;
+    // Linux 6.11; without it a run on a very busy machine may come to a timeout.
+    let _ = hosts[0].sets("net.ipv4.tcp_rto_min_us", 5_000_000);
+    // The receiver's buffer shall not be what limits the sender.
+    hosts[1].sets("net.ipv4.tcp_rmem", "4096 4000000 8000000")?;
+    hosts[0].wire().delay(delay);
+    Ok(hosts)
+}
+
+/// How many segments leave in each round trip: a flight ends when its first segment is acknowledged.
+fn flights(packets: &Packets, client: &Process, server: &Process) -> Vec<usize> {
+    let data = packets.clone().from(client).carrying_data();
+    let acks = packets.clone().from(server).without(SYN);
+    let mut flights = Vec::new();
+    let mut next = 0;
+    while let Some(first) = data.get(next) {
+        let ack = acks.iter().find(|ack| covers(ack, end(first)));
+        let over = ack.and_then(|ack| ack.arrived).unwrap_or(Duration::MAX);
+        let flight = data[next..].iter().take_while(|segment| segment.sent < over);
+        let count = flight.count().max(1);
+        flights.push(count);
+        next += count;
+    }
+    flights
+}
+
+fn slow_start(lab: &Lab) -> Outcome {
+    let [near, far] = slow_wire(lab, Duration::from_millis(20))?;
+    let rcvbuf = lab.vary("", " --rcvbuf 8192");
+    let server = far.program(&format!("chap-13 congestion --serve --bind 10.0.0.2{rcvbuf}"));
+    let server = server.named("server").start()?;
+    server.listens()?;
+    near.wire().lose(100, |packet| packet.length > 0);
+    let client = near.program("chap-13 congestion 10.0.0.2 --set reno --bytes 400000 --interval 0.02");
+    let client = client.named("client").start()?;
+    client.ends()?;
+    server.says("client closed")?;
+
+    let packets = lab.packets();
+    let flights = flights(&packets, &client, &server);
+    lab.central("F", equal(&flights[..], [10]));
+    let samples = near.samples(|tuple| tuple.remote.port() == PORT);
+    let info = |sample: &Sample| sample.socket.info.unwrap_or_default();
+    lab.gauge("congestion window", "segments", &samples, |sample| info(sample).snd_cwnd.into());
+    lab.gauge("under way", "segments", &samples, |sample| info(sample).unacked.into());
+    lab.done()
+}
+
+fn min_of_windows(lab: &Lab) -> Outcome {
+    let _ = (SECOND, |s: &Sample| -> (Socket, Option<TcpInfo>) {
+        (s.socket.clone(), s.socket.info)
+    });
+    lab.done()
+}
+
+fn iov_max(lab: &Lab) -> Outcome {
+    const MOST: i64 = 1024;
+    let host = lab.host()?;
+    let server = host.program("chap-13 batchwrite --serve").named("server");
+    let server = server.start()?;
+    server.listens()?;
+    let more = lab.vary(1024, 1023);
+    let mut results = Vec::new();
+    for (call, copies) in [("writev", 1023), ("writev", more), ("sendmsg", more)] {
+        let option = if call == "sendmsg" { " --sendmsg" } else { "" };
+        let command = format!("chap-13 batchwrite 127.0.0.1 --copies {copies}{option}");
+        let client = host
+            .program(&command)
+            .traced_drawing(&["writev", "sendmsg"]);
+        let client = client.start()?;
+        client.types("")?;
+        client.closes_input();
+        client.ends()?;
+        server.says("client closed")?;
+        results.push(client.calls().returned(call));
+    }
+    let limit = sysconf(SysconfVar::IOV_MAX).ok().flatten();
+    lab.claim(
+        "sysconf says that the limit is 1024",
+        equal(limit, Some(MOST)),
+    );
+    lab.claim(
+        "writev takes 1024 buffers, the greeting and 1023 line ends, in one call",
+        equal(&results[0], &vec![Ok(6 + 1023)]),
+    );
+    lab.central(
+        "with 1025 buffers writev fails with EINVAL",
+        equal(&results[1], &vec![Err(Errno::EINVAL)]),
+    );
+    lab.central(
+        "sendmsg fails with another error, EMSGSIZE",
+        equal(&results[2], &vec![Err(Errno::EMSGSIZE)]),
+    );
+    lab.done()
+}
