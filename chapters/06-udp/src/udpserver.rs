@@ -12,13 +12,11 @@ use common::tcp::local_address;
 use common::text::printable;
 use common::{Call, CallError, complain, say};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, getsockopt, recvmsg,
     sendto, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::fstat;
-use nix::sys::time::TimeSpec;
 
 /// Answers each datagram with "Hi, …"; Ctrl-C says how many there were
 #[derive(Debug, clap::Args)]
@@ -47,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
     let mut buffer = vec![0; args.buffer.into()];
     let mut count = 0;
-    while !stopped(&stop, Some(&socket), None)? {
+    while !stop.comes_while(Some(socket.as_fd()), None)? {
         // ANCHOR: receive
         // recvfrom(2) with one more answer: the flags, in which MSG_TRUNC says that the datagram was cut. MSG_TRUNC as
         // an argument makes the result the length that was sent, and not what fitted into the buffer.
@@ -74,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         count += 1;
 
-        if !args.pause.is_zero() && stopped(&stop, None, Some(args.pause))? {
+        if !args.pause.is_zero() && stop.comes_while(None, Some(args.pause))? {
             break;
         }
 
@@ -121,21 +119,6 @@ fn open(args: &Args) -> Result<OwnedFd, CallError> {
     Ok(socket)
 }
 // ANCHOR_END: open
-
-/// Waits until there is something to receive or the time is up; true when SIGINT or SIGTERM has come.
-fn stopped(
-    stop: &StopSignal,
-    socket: Option<&OwnedFd>,
-    wait: Option<Duration>,
-) -> Result<bool, CallError> {
-    let fds = [Some(stop.as_fd()), socket.map(AsFd::as_fd)];
-    let fds = fds.into_iter().flatten();
-    let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    match ppoll(&mut fds, wait.map(TimeSpec::from_duration), None) {
-        Ok(_) | Err(Errno::EINTR) => Ok(stop.received()?.is_some()),
-        Err(error) => Err(error).call("ppoll"),
-    }
-}
 
 // ANCHOR: dropped
 /// What the kernel threw away because the receive buffer was full: the last column of /proc/net/udp, proc_net(5).

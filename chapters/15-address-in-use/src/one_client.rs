@@ -1,34 +1,32 @@
 //! What the two servers do once they listen: one client, to its end or to Ctrl-C.
 
 use std::io::{IsTerminal, stdout};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use common::io::{Received, receive};
+use common::io::{Received, receive, set_nonblocking};
 use common::signal::StopSignal;
 use common::text::printable;
-use common::{Call, CallError, say, tcp};
+use common::{Call, say, tcp};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Serves one client. The end of this function closes the connection: whether ours is the first FIN depends on who has
 /// ended it.
 pub fn serve(listener: OwnedFd, stop: &StopSignal, close_listener: bool) -> anyhow::Result<()> {
     say!("listening on {}", tcp::local_address(&listener)?)?;
-    accept_without_waiting(&listener)?;
+    // The client for which poll(2) woke us may have gone, and a blocking accept would wait for the next one.
+    set_nonblocking(&listener)?;
     let mut listener = Some(listener);
     let mut connection = None;
     let mut message = [0; 4096];
     let mut count = 0;
     loop {
         let source = connection.as_ref().or(listener.as_ref());
-        if stopped(stop, source)? {
+        if stop.comes_while(source.map(AsFd::as_fd), None)? {
             break;
         }
         let Some(connected) = &connection else {
             if let Some(listener) = &listener {
-                connection = accept_ready(listener)?.map(|(connection, _)| connection);
+                connection = tcp::accept_ready(listener)?.map(|(connection, _)| connection);
             }
             if close_listener && connection.is_some() {
                 listener = None; // close(2)
@@ -52,37 +50,4 @@ pub fn serve(listener: OwnedFd, stop: &StopSignal, close_listener: bool) -> anyh
         say!("")?; // The terminal has just shown ^C.
     }
     Ok(say!("received {count} messages")?)
-}
-
-/// Makes accept return at once. The client for which poll(2) woke us may have gone, and a blocking accept would then wait
-/// for the next one.
-pub fn accept_without_waiting(listener: &OwnedFd) -> Result<(), CallError> {
-    let flags = fcntl(listener, FcntlArg::F_GETFL).call("fcntl F_GETFL")?;
-    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-    fcntl(listener, FcntlArg::F_SETFL(flags)).call("fcntl F_SETFL")?;
-    Ok(())
-}
-
-/// The next client, if it is still there.
-pub fn accept_ready(listener: &OwnedFd) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
-    match tcp::accept(listener) {
-        Err(error) if error.errno() == Some(Errno::EAGAIN) => Ok(None),
-        accepted => accepted.map(Some),
-    }
-}
-
-/// Waits until the socket is readable; true when SIGINT or SIGTERM has come.
-fn stopped(stop: &StopSignal, source: Option<&OwnedFd>) -> Result<bool, CallError> {
-    let fds = [Some(stop.as_fd()), source.map(AsFd::as_fd)];
-    let fds = fds.into_iter().flatten();
-    let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            ready => {
-                ready.call("poll")?;
-                return Ok(stop.received()?.is_some());
-            }
-        }
-    }
 }

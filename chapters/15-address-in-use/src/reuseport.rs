@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use common::address::Listen;
-use common::io::{Received, receive};
+use common::io::{Received, receive, set_nonblocking};
 use common::lines::LineBuffer;
 use common::text::printable;
 use common::{Call, CallError, complain, say, tcp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Backlog, SockaddrStorage, bind, listen, setsockopt, sockopt};
-
-use crate::one_client::{accept_ready, accept_without_waiting};
 
 /// Opens several listening sockets on one port, and tells which of them gets which client
 ///
@@ -81,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     let Some(listener) = &listeners[number] else {
                         continue;
                     }; // closed just now
-                    if let Some((connection, client)) = accept_ready(listener)? {
+                    if let Some((connection, client)) = tcp::accept_ready(listener)? {
                         say!("server {}: accepted {client}", number + 1)?;
                         connections.push((number, connection));
                     }
@@ -104,7 +102,8 @@ fn listener(address: SocketAddr) -> Result<OwnedFd, CallError> {
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))
         .call(format_args!("bind {address}"))?;
     listen(&listener, Backlog::MAXCONN).call(format_args!("listen {address}"))?;
-    accept_without_waiting(&listener)?;
+    // The client for which poll(2) woke us may have gone, and a blocking accept would wait for the next one.
+    set_nonblocking(&listener)?;
     Ok(listener)
 }
 // ANCHOR_END: listener

@@ -8,8 +8,6 @@ use common::address::Listen;
 use common::signal::StopSignal;
 use common::text::printable;
 use common::{Call, CallError, say, tcp, udp};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, IpMembershipRequest, Ipv6MembershipRequest, MsgFlags, SockFlag, SockType,
     SockaddrStorage, bind, setsockopt, socket, sockopt,
@@ -34,7 +32,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     say!("listening on {}", tcp::local_address(&socket)?)?;
     let mut buffer = vec![0; udp::LARGEST];
     let mut count = 0;
-    while !stopped(&stop, &socket)? {
+    while !stop.comes_while(Some(socket.as_fd()), None)? {
         // What woke us may be gone: a datagram with a wrong checksum, select(2).
         let received = udp::receive_from(&socket, &mut buffer, MsgFlags::MSG_DONTWAIT);
         if let Some(datagram) = received.call("recvmsg")? {
@@ -79,20 +77,6 @@ fn join(socket: &OwnedFd, group: IpAddr) -> nix::Result<()> {
         IpAddr::V6(group) => {
             let request = Ipv6MembershipRequest::new(group);
             setsockopt(socket, sockopt::Ipv6AddMembership, &request)
-        }
-    }
-}
-
-/// Waits for a datagram; true when SIGINT or SIGTERM has come.
-fn stopped(stop: &StopSignal, socket: &OwnedFd) -> Result<bool, CallError> {
-    let mut fds = [stop.as_fd(), socket.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            ready => {
-                ready.call("poll")?;
-                return Ok(stop.received()?.is_some());
-            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! A server with a child process for each client.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
 use common::address::Listen;
-use common::io::send_all;
+use common::io::{send_all, set_nonblocking};
 use common::{Call, CallError, complain, say, tcp};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, fork};
@@ -40,7 +40,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let listener = tcp::listen(&args.listen.address())?;
     if signals.is_some() {
-        accept_without_waiting(&listener)?;
+        // The client for which poll(2) woke us may have gone, and a blocking accept would wait for the next one.
+        set_nonblocking(&listener)?;
     }
     say!("listening on {}", tcp::local_address(&listener)?)?;
     let mut kept = Vec::new();
@@ -51,9 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             return Ok(());
         }
         // ANCHOR: fork
-        let (connection, client) = match tcp::accept(&listener) {
-            Err(error) if passes(&error) => continue,
-            accepted => accepted?,
+        let Some((connection, client)) = accept(&listener)? else {
+            continue;
         };
         // SAFETY: this process has one thread, so the child may do anything.
         match unsafe { fork() } {
@@ -82,25 +82,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// Whether accept(2) failed for a reason that passes: a client that was not there any more, or no descriptor left.
-pub fn passes(error: &CallError) -> bool {
-    match error.errno() {
-        Some(Errno::EAGAIN | Errno::ECONNABORTED | Errno::EPROTO) => true,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-            complain!("Error: {error}: no descriptor or memory is left");
+/// The next client. None if it has gone, and after a pause if there is no descriptor for it.
+pub fn accept(listener: &OwnedFd) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
+    match tcp::accept_ready(listener) {
+        Err(error) if error.is_shortage() => {
+            complain!("Error: {:#}", anyhow::Error::new(error));
             sleep(Duration::from_millis(100)); // it would fail again at once
-            true
+            Ok(None)
         }
-        _ => false,
+        accepted => accepted,
     }
-}
-
-/// The client for which poll(2) woke us may have gone, and a blocking accept would then wait for the next one.
-fn accept_without_waiting(listener: &OwnedFd) -> Result<(), CallError> {
-    let flags = fcntl(listener, FcntlArg::F_GETFL).call("fcntl F_GETFL")?;
-    let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-    fcntl(listener, FcntlArg::F_SETFL(flags)).call("fcntl F_SETFL")?;
-    Ok(())
 }
 
 // ANCHOR: stopped

@@ -14,7 +14,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 
 use crate::children::{Signals, reap};
-use crate::fork01::passes;
+use crate::fork01::accept;
 use crate::serve::serve;
 
 /// Answers what each client sends, rot13, from a fixed number of children, one client each at a time
@@ -102,9 +102,8 @@ fn serve_one_after_the_other(listener: &OwnedFd) -> anyhow::Result<()> {
     }
     Signals::unblock()?;
     loop {
-        let (connection, client) = match tcp::accept(listener) {
-            Err(error) if passes(&error) => continue,
-            accepted => accepted?,
+        let Some((connection, client)) = accept(listener)? else {
+            continue;
         };
         say!("child {} serves {client}", getpid())?;
         if let Err(error) = serve(&connection) {

@@ -17,6 +17,13 @@ impl CallError {
         self.source.raw_os_error().map(nix::errno::Errno::from_raw)
     }
 
+    /// Whether there was no descriptor or no memory left, accept(2): a moment later there may be, so a server goes on,
+    /// after a pause.
+    pub fn is_shortage(&self) -> bool {
+        use nix::errno::Errno::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        matches!(self.errno(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+    }
+
     /// The kind of the failure, as the standard library groups error numbers.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()

@@ -1,9 +1,13 @@
 //! Signals: SIGPIPE put back to its default, and Ctrl-C as a descriptor that can be waited for.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
 
 use crate::call::{Call, CallError};
 
@@ -32,6 +36,22 @@ impl StopSignal {
         Ok(Self(
             SignalFd::with_flags(&signals, flags).call("signalfd")?,
         ))
+    }
+
+    /// Waits until there is something to read, or to accept, or the time is up; true when SIGINT or SIGTERM has come.
+    /// Without a source it waits for the signal, without a time for as long as it takes. It may also return early: look
+    /// whether there is anything.
+    pub fn comes_while(
+        &self,
+        source: Option<BorrowedFd>,
+        wait: Option<Duration>,
+    ) -> Result<bool, CallError> {
+        let fds = [Some(self.as_fd()), source].into_iter().flatten();
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match ppoll(&mut fds, wait.map(TimeSpec::from_duration), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(self.received()?.is_some()),
+            Err(error) => Err(error).call("ppoll"),
+        }
     }
 
     /// Which signal has come, if one has.

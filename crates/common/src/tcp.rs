@@ -55,6 +55,15 @@ pub fn accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), CallError> {
     }
 }
 
+/// The next connection of a non-blocking listener, or none. A client for which poll(2) woke us may have gone by now, and a
+/// blocking accept(2) would then wait for the next one.
+pub fn accept_ready(listener: impl AsFd) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
+    match accept(listener) {
+        Err(error) if error.errno() == Some(Errno::EAGAIN) => Ok(None),
+        accepted => accepted.map(Some),
+    }
+}
+
 /// Connects to the first address of the peer that answers; the error is the last one's.
 pub fn connect(peer: &Peer) -> Result<OwnedFd, CallError> {
     let mut outcome = None;
