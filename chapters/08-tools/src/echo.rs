@@ -34,7 +34,11 @@ pub enum Answer {
         altered: bool,
     },
     /// Somebody on the way, or the destination, or our own kernel says that it did not arrive.
-    Trouble { from: IpAddr, sequence: u16, words: &'static str },
+    Trouble {
+        from: IpAddr,
+        sequence: u16,
+        words: &'static str,
+    },
     /// Something that is none of our business: a raw socket hears every ICMP message of the host.
     OfOthers,
 }
@@ -102,7 +106,14 @@ impl Echo {
         prepare(&socket, &to, ttl).call("setsockopt")?;
         let identifier = std::process::id() as u16;
         let sent = HashMap::new();
-        Ok(Self { socket, raw, to, identifier, data, sent })
+        Ok(Self {
+            socket,
+            raw,
+            to,
+            identifier,
+            data,
+            sent,
+        })
     }
 
     /// Sends one request.
@@ -117,7 +128,11 @@ impl Echo {
             match sendto(self.socket.as_raw_fd(), &message, &to, MsgFlags::empty()) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EHOSTUNREACH | Errno::ECONNREFUSED | Errno::ENETUNREACH) if earlier > 0 => earlier -= 1,
+                Err(Errno::EHOSTUNREACH | Errno::ECONNREFUSED | Errno::ENETUNREACH)
+                    if earlier > 0 =>
+                {
+                    earlier -= 1
+                }
                 // The interface's queue is full: a lost request, no more.
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => return Ok(()),
                 Err(error) => return Ok(Err(error).call(format_args!("sendto {}", self.to.ip()))?),
@@ -135,7 +150,8 @@ impl Echo {
         let mut control = nix::cmsg_space!(libc::c_int);
         let mut pieces = [IoSliceMut::new(&mut buffer)];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
-        let received = match recvmsg::<SockaddrStorage>(fd, &mut pieces, Some(&mut control), flags) {
+        let received = match recvmsg::<SockaddrStorage>(fd, &mut pieces, Some(&mut control), flags)
+        {
             Err(Errno::EAGAIN) => return Ok(None),
             // Interrupted, or an error that came this moment and is in the queue by now.
             Err(Errno::EINTR | Errno::EHOSTUNREACH | Errno::ECONNREFUSED | Errno::ENETUNREACH) => {

@@ -64,6 +64,9 @@ mod tests {
     #[test]
     fn a_short_message_is_no_reply() {
         assert_eq!(echo_reply(false, &[0; 7]), None);
-        assert_eq!(echo_reply(true, &[129, 0, 0, 0, 0, 1, 0, 2, 9]), Some((2, 1, &[9][..])));
+        assert_eq!(
+            echo_reply(true, &[129, 0, 0, 0, 0, 1, 0, 2, 9]),
+            Some((2, 1, &[9][..]))
+        );
     }
 }

@@ -38,13 +38,22 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let kind = SockType::Datagram;
-    let any = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).call("socket")?;
+    let any =
+        socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None).call("socket")?;
     let table = fs::read_to_string("/proc/net/dev").call("read /proc/net/dev")?;
     let mut found = false;
     // Two lines of headings; then "name: counter counter …".
-    for (name, counters) in table.lines().skip(2).filter_map(|line| line.split_once(':')) {
+    for (name, counters) in table
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_once(':'))
+    {
         let name = name.trim();
-        if args.interface.as_deref().is_some_and(|wanted| wanted != name) {
+        if args
+            .interface
+            .as_deref()
+            .is_some_and(|wanted| wanted != name)
+        {
             continue;
         }
         let flags = match ask(&any, name, libc::SIOCGIFFLAGS) {
@@ -87,10 +96,16 @@ fn show(any: &OwnedFd, name: &str, flags: i32, counters: &str) -> anyhow::Result
         Ok::<_, CallError>(unsafe { ask(any, name, question)?.ifr_ifru.ifru_metric })
     };
     // SAFETY: SIOCGIFHWADDR has filled in this member of the union.
-    let hardware = unsafe { ask(any, name, libc::SIOCGIFHWADDR as _)?.ifr_ifru.ifru_hwaddr };
+    let hardware = unsafe {
+        ask(any, name, libc::SIOCGIFHWADDR as _)?
+            .ifr_ifru
+            .ifru_hwaddr
+    };
     let link = match hardware.sa_family {
         libc::ARPHRD_ETHER => {
-            let bytes = hardware.sa_data[..6].iter().map(|byte| format!("{:02x}", *byte as u8));
+            let bytes = hardware.sa_data[..6]
+                .iter()
+                .map(|byte| format!("{:02x}", *byte as u8));
             format!("Ethernet  HWaddr {}", bytes.collect::<Vec<_>>().join(":"))
         }
         libc::ARPHRD_LOOPBACK => "Local Loopback".into(),
@@ -100,21 +115,59 @@ fn show(any: &OwnedFd, name: &str, flags: i32, counters: &str) -> anyhow::Result
     for address in addresses(name)? {
         say!("          {address}")?;
     }
-    let set: Vec<_> = FLAGS.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, word)| word).collect();
+    let set: Vec<_> = FLAGS
+        .into_iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .map(|(_, word)| word)
+        .collect();
     // The kernel answers 0 to every question about the metric: it is a route that has one. 1 is what ifconfig shows.
     let metric = number(libc::SIOCGIFMETRIC as _)?.max(1);
-    say!("          {}  MTU:{}  Metric:{metric}", set.join(" "), number(libc::SIOCGIFMTU as _)?)?;
+    say!(
+        "          {}  MTU:{}  Metric:{metric}",
+        set.join(" "),
+        number(libc::SIOCGIFMTU as _)?
+    )?;
 
-    let counters: Vec<u64> = counters.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let &[rx, packets, errors, dropped, fifo, frame, _, _, tx, sent, tx_errors, tx_dropped, tx_fifo, collisions, carrier, ..] =
-        counters.as_slice()
+    let counters: Vec<u64> = counters
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let &[
+        rx,
+        packets,
+        errors,
+        dropped,
+        fifo,
+        frame,
+        _,
+        _,
+        tx,
+        sent,
+        tx_errors,
+        tx_dropped,
+        tx_fifo,
+        collisions,
+        carrier,
+        ..,
+    ] = counters.as_slice()
     else {
         bail!("/proc/net/dev has other columns than are known here");
     };
-    say!("          RX packets:{packets} errors:{errors} dropped:{dropped} overruns:{fifo} frame:{frame}")?;
-    say!("          TX packets:{sent} errors:{tx_errors} dropped:{tx_dropped} overruns:{tx_fifo} carrier:{carrier}")?;
-    say!("          collisions:{collisions} txqueuelen:{}", number(libc::SIOCGIFTXQLEN as _)?)?;
-    say!("          RX bytes:{rx} ({})  TX bytes:{tx} ({})", rounded(rx), rounded(tx))?;
+    say!(
+        "          RX packets:{packets} errors:{errors} dropped:{dropped} overruns:{fifo} frame:{frame}"
+    )?;
+    say!(
+        "          TX packets:{sent} errors:{tx_errors} dropped:{tx_dropped} overruns:{tx_fifo} carrier:{carrier}"
+    )?;
+    say!(
+        "          collisions:{collisions} txqueuelen:{}",
+        number(libc::SIOCGIFTXQLEN as _)?
+    )?;
+    say!(
+        "          RX bytes:{rx} ({})  TX bytes:{tx} ({})",
+        rounded(rx),
+        rounded(tx)
+    )?;
     Ok(())
 }
 
@@ -125,14 +178,22 @@ fn addresses(name: &str) -> anyhow::Result<Vec<String>> {
         if found.interface_name.split(':').next() != Some(name) {
             continue;
         }
-        let ip = |address: Option<_>| address.as_ref().and_then(from_kernel).map(|address| address.ip());
+        let ip = |address: Option<_>| {
+            address
+                .as_ref()
+                .and_then(from_kernel)
+                .map(|address| address.ip())
+        };
         let mask = ip(found.netmask);
         match ip(found.address) {
             Some(IpAddr::V4(address)) => {
                 // The kernel gives a broadcast address or the other end of a point-to-point link in the same place.
                 let broadcast = ip(found.broadcast).map(|to| format!("  Bcast:{to}"));
                 let mask = mask.map_or(String::new(), |mask| format!("  Mask:{mask}"));
-                lines.push(format!("inet addr:{address}{}{mask}", broadcast.unwrap_or_default()));
+                lines.push(format!(
+                    "inet addr:{address}{}{mask}",
+                    broadcast.unwrap_or_default()
+                ));
             }
             Some(IpAddr::V6(address)) => {
                 let prefix = match mask {

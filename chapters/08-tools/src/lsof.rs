@@ -14,7 +14,6 @@ use crate::tables;
 
 /// Names the processes that hold a port, or the socket behind a socket file
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true)]
 pub struct Args {
     /// Path of a socket file
     #[arg(value_name = "PATH")]
@@ -23,7 +22,7 @@ pub struct Args {
     #[arg(short, long = "internet", value_name = "[4|6][tcp|udp][:PORT]", value_parser = Wanted::parse)]
     internet: Vec<Wanted>,
     /// Print the process numbers only, for kill(1)
-    #[arg(short, long, requires = "Args")]
+    #[arg(short, long)]
     terse: bool,
 }
 
@@ -38,7 +37,10 @@ struct Wanted {
 impl Wanted {
     fn parse(text: &str) -> Result<Self, String> {
         let (mut kind, port) = match text.split_once(':') {
-            Some((kind, port)) => (kind, Some(port.parse().map_err(|_| format!("not a port: {port}"))?)),
+            Some((kind, port)) => (
+                kind,
+                Some(port.parse().map_err(|_| format!("not a port: {port}"))?),
+            ),
             None => (text, None),
         };
         let mut v6 = None;
@@ -57,7 +59,10 @@ impl Wanted {
     }
 
     fn fits(&self, socket: &tables::Internet) -> bool {
-        let (tcp, v6) = (socket.protocol.starts_with("tcp"), socket.protocol.ends_with('6'));
+        let (tcp, v6) = (
+            socket.protocol.starts_with("tcp"),
+            socket.protocol.ends_with('6'),
+        );
         let ports = [socket.local.port(), socket.remote.port()];
         self.v6.is_none_or(|wanted| wanted == v6)
             && self.tcp.is_none_or(|wanted| wanted == tcp)
@@ -75,6 +80,10 @@ struct Found {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    ensure!(
+        !(args.internet.is_empty() && args.paths.is_empty()),
+        "name a port (-i :8080) or the path of a socket file"
+    );
     let mut found = Vec::new();
     // The tables first: a process that opens a socket in between is missed, and not taken for a socket without an owner.
     if !args.internet.is_empty() {
@@ -90,21 +99,46 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let owners = Owners::find()?;
     ensure!(!found.is_empty(), "no such socket is open");
     if !args.terse {
-        say!("{:<15} {:>7} {:<10} {:>4} {:<4} {:>9} NAME", "COMMAND", "PID", "USER", "FD", "TYPE", "NODE")?;
+        say!(
+            "{:<15} {:>7} {:<10} {:>4} {:<4} {:>9} NAME",
+            "COMMAND",
+            "PID",
+            "USER",
+            "FD",
+            "TYPE",
+            "NODE"
+        )?;
     }
     let mut pids = Vec::new();
-    for Found { inode, uid, kind, name } in &found {
+    for Found {
+        inode,
+        uid,
+        kind,
+        name,
+    } in &found
+    {
         for holder in owners.of(*inode) {
             pids.push(holder.pid);
-            let owner = fs::metadata(format!("/proc/{}", holder.pid)).map_or_else(|_| "?".into(), |process| user(process.uid()));
+            let owner = fs::metadata(format!("/proc/{}", holder.pid))
+                .map_or_else(|_| "?".into(), |process| user(process.uid()));
             if !args.terse {
                 // A socket is always open for both reading and writing: u.
-                say!("{:<15} {:>7} {owner:<10} {:>3}u {kind:<4} {inode:>9} {name}", holder.command, holder.pid, holder.descriptor)?;
+                say!(
+                    "{:<15} {:>7} {owner:<10} {:>3}u {kind:<4} {inode:>9} {name}",
+                    holder.command,
+                    holder.pid,
+                    holder.descriptor
+                )?;
             }
         }
         if owners.of(*inode).is_empty() && !args.terse {
             let owner = uid.map_or_else(|| "-".into(), user);
-            say!("{:<15} {:>7} {owner:<10} {:>4} {kind:<4} {inode:>9} {name}", "-", "-", "-")?;
+            say!(
+                "{:<15} {:>7} {owner:<10} {:>4} {kind:<4} {inode:>9} {name}",
+                "-",
+                "-",
+                "-"
+            )?;
         }
     }
     if args.terse {
@@ -115,7 +149,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if found.iter().any(|socket| socket.inode == 0) {
-        complain!("a socket without a number (NODE 0) is the kernel's alone: its process has closed it, or has not accepted it yet");
+        complain!(
+            "a socket without a number (NODE 0) is the kernel's alone: its process has closed it, or has not accepted it yet"
+        );
     }
     owners.complain_of_hidden(found.iter().map(|socket| socket.inode));
     Ok(())
@@ -135,7 +171,12 @@ fn internet(socket: &tables::Internet) -> Found {
     if transport == "TCP" {
         name += &format!(" ({})", socket.state);
     }
-    Found { inode: socket.inode, uid: Some(socket.uid), kind, name }
+    Found {
+        inode: socket.inode,
+        uid: Some(socket.uid),
+        kind,
+        name,
+    }
 }
 
 // ANCHOR: local
@@ -148,13 +189,21 @@ fn local(path: &Path) -> anyhow::Result<Vec<Found>> {
     }
     let mut sockets = tables::local()?;
     sockets.retain(|socket| {
-        socket.file == Some((file.dev(), file.ino() as u32)) || socket.name == path.as_os_str().as_bytes()
+        socket.file == Some((file.dev(), file.ino() as u32))
+            || socket.name == path.as_os_str().as_bytes()
     });
     let found = sockets.iter().map(|socket| Found {
         inode: socket.inode,
         uid: None,
         kind: "unix",
-        name: format!("{} type={} {}", netstat::name(socket), socket.kind, socket.state).trim_end().into(),
+        name: format!(
+            "{} type={} {}",
+            netstat::name(socket),
+            socket.kind,
+            socket.state
+        )
+        .trim_end()
+        .into(),
     });
     Ok(found.collect())
 }

@@ -1,7 +1,10 @@
 //! Lesson 8: tools.
 
+mod capture;
 mod echo;
 mod expression;
+mod grammar;
+mod headers;
 mod icmp;
 mod ifconfig;
 mod lsof;

@@ -16,7 +16,13 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 pub fn dump(request: &[u8]) -> Result<Vec<Vec<u8>>, CallError> {
     let kind = SockType::Datagram;
     let protocol = SockProtocol::NetlinkSockDiag;
-    let socket = socket::socket(AddressFamily::Netlink, kind, SockFlag::SOCK_CLOEXEC, protocol).call("socket NETLINK_SOCK_DIAG")?;
+    let socket = socket::socket(
+        AddressFamily::Netlink,
+        kind,
+        SockFlag::SOCK_CLOEXEC,
+        protocol,
+    )
+    .call("socket NETLINK_SOCK_DIAG")?;
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mut message = (16 + request.len() as u32).to_ne_bytes().to_vec();
     message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
@@ -35,11 +41,15 @@ pub fn dump(request: &[u8]) -> Result<Vec<Vec<u8>>, CallError> {
         let mut rest = &buffer[..length];
         while let Some((&[a, b, c, d, e, f], _)) = rest.split_first_chunk() {
             let length = u32::from_ne_bytes([a, b, c, d]) as usize;
-            let Some(body) = rest.get(16..length) else { break };
+            let Some(body) = rest.get(16..length) else {
+                break;
+            };
             match i32::from(u16::from_ne_bytes([e, f])) {
                 libc::NLMSG_DONE => return Ok(replies),
                 libc::NLMSG_ERROR => {
-                    let errno = body.first_chunk().map_or(0, |number| -i32::from_ne_bytes(*number));
+                    let errno = body
+                        .first_chunk()
+                        .map_or(0, |number| -i32::from_ne_bytes(*number));
                     return match Errno::from_raw(errno) {
                         // A kernel without this family has none of its sockets.
                         Errno::ENOENT => Ok(replies),

@@ -49,7 +49,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return count_states();
     }
     let every = !(args.tcp || args.udp || args.unix);
-    let owners = if args.programs { Owners::find()? } else { Owners::default() };
+    let owners = if args.programs {
+        Owners::find()?
+    } else {
+        Owners::default()
+    };
     let mut inodes = Vec::new();
 
     let mut internet = Vec::new();
@@ -59,28 +63,84 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     internet.retain(|socket| args.shows(socket.remote.port() == 0, socket.state == "LISTEN"));
-    internet.sort_by_key(|socket| (socket.protocol, socket.state != "LISTEN", socket.local, socket.remote));
+    internet.sort_by_key(|socket| {
+        (
+            socket.protocol,
+            socket.state != "LISTEN",
+            socket.local,
+            socket.remote,
+        )
+    });
     if args.tcp || args.udp || every {
-        say!("{}", args.line(["Proto", "Recv-Q", "Send-Q", "Local Address", "Foreign Address", "State"], ["User", "Inode"], "PID/Program"))?;
+        say!(
+            "{}",
+            args.line(
+                [
+                    "Proto",
+                    "Recv-Q",
+                    "Send-Q",
+                    "Local Address",
+                    "Foreign Address",
+                    "State"
+                ],
+                ["User", "Inode"],
+                "PID/Program"
+            )
+        )?;
     }
     for socket in &internet {
         inodes.push(socket.inode);
-        let (receive, send) = (socket.receive_queue.to_string(), socket.send_queue.to_string());
+        let (receive, send) = (
+            socket.receive_queue.to_string(),
+            socket.send_queue.to_string(),
+        );
         let (local, remote) = (end(&socket.local), end(&socket.remote));
-        let columns = [socket.protocol, &receive, &send, &local, &remote, shown_state(socket)];
+        let columns = [
+            socket.protocol,
+            &receive,
+            &send,
+            &local,
+            &remote,
+            shown_state(socket),
+        ];
         let more = [user(socket.uid), socket.inode.to_string()];
-        say!("{}", args.line(columns, [&more[0], &more[1]], &program(&owners, socket.inode)))?;
+        say!(
+            "{}",
+            args.line(
+                columns,
+                [&more[0], &more[1]],
+                &program(&owners, socket.inode)
+            )
+        )?;
     }
 
     if args.unix || every {
         let mut sockets = tables::local()?;
-        sockets.retain(|socket| args.shows(socket.state != "CONNECTED", socket.state == "LISTENING"));
+        sockets
+            .retain(|socket| args.shows(socket.state != "CONNECTED", socket.state == "LISTENING"));
         sockets.sort_by_key(|socket| socket.inode);
-        say!("{}", args.local_line(["Proto", "Recv-Q", "Send-Q", "Type", "State", "I-Node"], "PID/Program", "Path"))?;
+        say!(
+            "{}",
+            args.local_line(
+                ["Proto", "Recv-Q", "Send-Q", "Type", "State", "I-Node"],
+                "PID/Program",
+                "Path"
+            )
+        )?;
         for socket in &sockets {
             inodes.push(socket.inode);
-            let (receive, send) = (socket.receive_queue.to_string(), socket.send_queue.to_string());
-            let columns = ["unix", &receive, &send, socket.kind, socket.state, &socket.inode.to_string()];
+            let (receive, send) = (
+                socket.receive_queue.to_string(),
+                socket.send_queue.to_string(),
+            );
+            let columns = [
+                "unix",
+                &receive,
+                &send,
+                socket.kind,
+                socket.state,
+                &socket.inode.to_string(),
+            ];
             let who = program(&owners, socket.inode);
             say!("{}", args.local_line(columns, &who, &name(socket)))?;
         }
@@ -93,12 +153,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 impl Args {
     fn shows(&self, alone: bool, listens: bool) -> bool {
-        self.all || if self.listening { listens || alone } else { !alone }
+        self.all
+            || if self.listening {
+                listens || alone
+            } else {
+                !alone
+            }
     }
 
     fn line(&self, columns: [&str; 6], more: [&str; 2], program: &str) -> String {
         let [protocol, receive, send, local, remote, state] = columns;
-        let mut line = format!("{protocol:<5} {receive:>6} {send:>6} {local:<23} {remote:<23} {state:<11}");
+        let mut line =
+            format!("{protocol:<5} {receive:>6} {send:>6} {local:<23} {remote:<23} {state:<11}");
         if self.extend {
             line += &format!(" {:<10} {:<10}", more[0], more[1]);
         }
@@ -110,7 +176,8 @@ impl Args {
 
     fn local_line(&self, columns: [&str; 6], program: &str, path: &str) -> String {
         let [protocol, receive, send, kind, state, inode] = columns;
-        let mut line = format!("{protocol:<5} {receive:>6} {send:>6} {kind:<10} {state:<11} {inode:<8}");
+        let mut line =
+            format!("{protocol:<5} {receive:>6} {send:>6} {kind:<10} {state:<11} {inode:<8}");
         if self.programs {
             line += &format!(" {program:<20}");
         }
@@ -150,7 +217,11 @@ fn program(owners: &Owners, inode: u32) -> String {
         [] => "-".into(),
         [first, rest @ ..] => {
             let others = rest.iter().filter(|holder| holder.pid != first.pid).count();
-            let more = if others > 0 { format!(" +{others}") } else { String::new() };
+            let more = if others > 0 {
+                format!(" +{others}")
+            } else {
+                String::new()
+            };
             format!("{}/{}{more}", first.pid, first.command)
         }
     }

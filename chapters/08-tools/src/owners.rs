@@ -31,7 +31,11 @@ impl Owners {
     pub fn find() -> Result<Self, CallError> {
         let mut owners = Self::default();
         for entry in fs::read_dir("/proc").call("read /proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             let descriptors = match fs::read_dir(entry.path().join("fd")) {
@@ -45,13 +49,26 @@ impl Owners {
             let command = printable(command.trim_ascii_end()).to_string();
             for descriptor in descriptors.flatten() {
                 // A link to a socket reads "socket:[12345]": the number of the socket, by which the kernel's tables name it.
-                let Ok(target) = fs::read_link(descriptor.path()) else { continue };
+                let Ok(target) = fs::read_link(descriptor.path()) else {
+                    continue;
+                };
                 let inode = target.to_str().and_then(|target| {
-                    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+                    target
+                        .strip_prefix("socket:[")?
+                        .strip_suffix(']')?
+                        .parse()
+                        .ok()
                 });
-                let number = descriptor.file_name().to_str().and_then(|name| name.parse().ok());
+                let number = descriptor
+                    .file_name()
+                    .to_str()
+                    .and_then(|name| name.parse().ok());
                 if let (Some(inode), Some(descriptor)) = (inode, number) {
-                    let holder = Holder { pid, command: command.clone(), descriptor };
+                    let holder = Holder {
+                        pid,
+                        command: command.clone(),
+                        descriptor,
+                    };
                     owners.by_inode.entry(inode).or_default().push(holder);
                 }
             }
@@ -70,9 +87,14 @@ impl Owners {
 
     /// Says on standard error that some sockets have no name because of a lack of rights, if any do.
     pub fn complain_of_hidden(&self, inodes: impl IntoIterator<Item = u32>) {
-        let mut nameless = inodes.into_iter().filter(|&inode| inode != 0 && self.of(inode).is_empty());
+        let mut nameless = inodes
+            .into_iter()
+            .filter(|&inode| inode != 0 && self.of(inode).is_empty());
         if self.hidden > 0 && nameless.next().is_some() {
-            complain!("{} processes of other users cannot be looked into: run as root (or with CAP_SYS_PTRACE) to name all", self.hidden);
+            complain!(
+                "{} processes of other users cannot be looked into: run as root (or with CAP_SYS_PTRACE) to name all",
+                self.hidden
+            );
         }
     }
 }

@@ -36,15 +36,25 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    ensure!(args.interval >= Duration::from_millis(10), "--interval is less than 0.01");
+    ensure!(
+        args.interval >= Duration::from_millis(10),
+        "--interval is less than 0.01"
+    );
     let stop = StopSignal::new()?;
-    let peer = Peer { host: args.host.clone(), port: 0 };
+    let peer = Peer {
+        host: args.host.clone(),
+        port: 0,
+    };
     let to = peer.first()?;
     let data: Vec<u8> = (0..args.size).map(|byte| byte as u8).collect();
     let mut echo = Echo::open(to, args.ttl, data)?;
     let header = if to.is_ipv4() { 28 } else { 48 };
     let (host, size) = (&args.host, args.size);
-    say!("PING {host} ({}) {size}({}) bytes of data.", to.ip(), u64::from(size) + header)?;
+    say!(
+        "PING {host} ({}) {size}({}) bytes of data.",
+        to.ip(),
+        u64::from(size) + header
+    )?;
 
     let start = Instant::now();
     let (mut count, mut last) = (0, start);
@@ -98,7 +108,15 @@ struct Tally {
 impl Tally {
     fn report(&mut self, answer: &Answer) -> anyhow::Result<()> {
         match answer {
-            Answer::Reply { from, length, sequence, ttl, time, again, altered } => {
+            Answer::Reply {
+                from,
+                length,
+                sequence,
+                ttl,
+                time,
+                again,
+                altered,
+            } => {
                 let milliseconds = time.as_secs_f64() * 1000.0;
                 let mut remarks = String::new();
                 if *again {
@@ -110,9 +128,15 @@ impl Tally {
                 if *altered {
                     remarks += " (other data than was sent)";
                 }
-                say!("{length} bytes from {from}: icmp_seq={sequence} ttl={ttl} time={milliseconds:.3} ms{remarks}")?;
+                say!(
+                    "{length} bytes from {from}: icmp_seq={sequence} ttl={ttl} time={milliseconds:.3} ms{remarks}"
+                )?;
             }
-            Answer::Trouble { from, sequence, words } => {
+            Answer::Trouble {
+                from,
+                sequence,
+                words,
+            } => {
                 self.errors += 1;
                 say!("From {from} icmp_seq={sequence} {words}")?;
             }
@@ -133,13 +157,19 @@ impl Tally {
         let loss = (sent - received.min(sent)) as f64 * 100.0 / sent.max(1) as f64;
         let time = time.as_millis();
         say!("--- {host} ping statistics ---")?;
-        say!("{sent} packets transmitted, {received} received{extra}, {loss:.0}% packet loss, time {time}ms")?;
+        say!(
+            "{sent} packets transmitted, {received} received{extra}, {loss:.0}% packet loss, time {time}ms"
+        )?;
         let Some(least) = self.times.iter().copied().reduce(f64::min) else {
             bail!("no answer from {host}");
         };
         let most = self.times.iter().copied().fold(0.0, f64::max);
         let mean = self.times.iter().sum::<f64>() / received as f64;
-        let squares = self.times.iter().map(|time| (time - mean).powi(2)).sum::<f64>();
+        let squares = self
+            .times
+            .iter()
+            .map(|time| (time - mean).powi(2))
+            .sum::<f64>();
         let deviation = (squares / received as f64).sqrt();
         say!("rtt min/avg/max/mdev = {least:.3}/{mean:.3}/{most:.3}/{deviation:.3} ms")?;
         Ok(())

@@ -10,8 +10,19 @@ use crate::netlink::dump;
 
 /// include/net/tcp_states.h, from 1; the names of netstat(8).
 const STATES: [&str; 13] = [
-    "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
-    "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "SYN_RECV", "BOUND",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "SYN_RECV",
+    "BOUND",
 ];
 /// include/uapi/linux/unix_diag.h: what to tell of a local socket, and the numbers of the attributes that tell it.
 const SHOW_NAME_FILE_QUEUE: u32 = 1 | 2 | 16;
@@ -58,7 +69,11 @@ pub fn internet(tcp: bool) -> Result<Vec<Internet>, CallError> {
     let mut sockets = Vec::new();
     for v6 in [false, true] {
         let family = if v6 { libc::AF_INET6 } else { libc::AF_INET };
-        let transport = if tcp { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP };
+        let transport = if tcp {
+            libc::IPPROTO_TCP
+        } else {
+            libc::IPPROTO_UDP
+        };
         // struct inet_diag_req_v2: family, protocol, no extensions, every state; then 48 bytes that could name one socket.
         let mut request = vec![family as u8, transport as u8, 0, 0];
         request.extend(u32::MAX.to_ne_bytes());
@@ -83,11 +98,19 @@ fn parse_internet(reply: &[u8], protocol: &'static str, v6: bool) -> Option<Inte
         let port = u16::from_be_bytes(reply.get(port..port + 2)?.try_into().ok()?);
         let address: [u8; 16] = reply.get(address..address + 16)?.try_into().ok()?;
         Some(match v6 {
-            false => (Ipv4Addr::from([address[0], address[1], address[2], address[3]]), port).into(),
+            false => (
+                Ipv4Addr::from([address[0], address[1], address[2], address[3]]),
+                port,
+            )
+                .into(),
             // The interface counts where the address is good on one link only.
             true => {
                 let address = Ipv6Addr::from(address);
-                let scope = if address.is_unicast_link_local() { number(40)? } else { 0 };
+                let scope = if address.is_unicast_link_local() {
+                    number(40)?
+                } else {
+                    0
+                };
                 SocketAddr::V6(SocketAddrV6::new(address, port, 0, scope))
             }
         })
@@ -106,7 +129,10 @@ fn parse_internet(reply: &[u8], protocol: &'static str, v6: bool) -> Option<Inte
 // ANCHOR_END: internet
 
 fn state(number: u8) -> &'static str {
-    STATES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("UNKNOWN")
+    STATES
+        .get(usize::from(number).wrapping_sub(1))
+        .copied()
+        .unwrap_or("UNKNOWN")
 }
 
 /// Every local socket of this network namespace.
@@ -116,7 +142,10 @@ pub fn local() -> Result<Vec<Local>, CallError> {
     for number in [u32::MAX, 0, SHOW_NAME_FILE_QUEUE, 0, 0] {
         request.extend(number.to_ne_bytes());
     }
-    Ok(dump(&request)?.iter().filter_map(|reply| parse_local(reply)).collect())
+    Ok(dump(&request)?
+        .iter()
+        .filter_map(|reply| parse_local(reply))
+        .collect())
 }
 
 /// struct unix_diag_msg, with attributes behind it.
@@ -144,7 +173,9 @@ fn parse_local(reply: &[u8]) -> Option<Local> {
     // rtnetlink(7): length and kind, the value, and padding to a multiple of four.
     while let Some((&[a, b, c, d], _)) = rest.split_first_chunk() {
         let length = usize::from(u16::from_ne_bytes([a, b]));
-        let Some(value) = rest.get(4..length) else { break };
+        let Some(value) = rest.get(4..length) else {
+            break;
+        };
         let number = |at: usize| Some(u32::from_ne_bytes(value.get(at..at + 4)?.try_into().ok()?));
         match u16::from_ne_bytes([c, d]) {
             // A path ends with a zero byte; in an abstract name zero bytes are part of it.

@@ -46,14 +46,23 @@ struct Outcome {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut to = Peer { host: args.host.clone(), port: args.port }.first()?;
+    let mut to = Peer {
+        host: args.host.clone(),
+        port: args.port,
+    }
+    .first()?;
     let socket = udp::bind(&any_for(&to))?;
     if to.is_ipv4() {
         setsockopt(&socket, sockopt::Ipv4RecvErr, &true).call("setsockopt IP_RECVERR")?;
     } else {
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true).call("setsockopt IPV6_RECVERR")?;
     }
-    say!("traceroute to {} ({}), {} hops max", args.host, to.ip(), args.max_hops)?;
+    say!(
+        "traceroute to {} ({}), {} hops max",
+        args.host,
+        to.ip(),
+        args.max_hops
+    )?;
     for hop in 1..=args.max_hops {
         // ANCHOR: hop
         if to.is_ipv4() {
@@ -65,8 +74,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let mut line = format!("{hop:2} ");
         let (mut shown, mut last) = (None, false);
         for _ in 0..args.queries {
-            send(&socket, &SockaddrStorage::from(to))?;
             let start = Instant::now();
+            send(&socket, &SockaddrStorage::from(to))?;
             match outcome(&socket, to.port(), start + args.wait)? {
                 None => line += " *",
                 Some(answer) => {
@@ -113,17 +122,27 @@ fn outcome(socket: &OwnedFd, port: u16, until: Instant) -> anyhow::Result<Option
             let about = trouble.destination.filter(|to| to.port() == port);
             if let (Some(_), Some(from)) = (about, trouble.from) {
                 let last = !trouble.time_exceeded();
-                return Ok(Some(Outcome { from, remark: trouble.words().1, last }));
+                return Ok(Some(Outcome {
+                    from,
+                    remark: trouble.words().1,
+                    last,
+                }));
             }
         }
         let mut data = [0; LARGEST];
         match udp::receive_from(socket, &mut data, MsgFlags::MSG_DONTWAIT) {
             // Somebody does listen there, and has answered: it is the destination.
             Ok(Some(answer)) if answer.from.port() == port => {
-                return Ok(Some(Outcome { from: answer.from.ip(), remark: "", last: true }));
+                return Ok(Some(Outcome {
+                    from: answer.from.ip(),
+                    remark: "",
+                    last: true,
+                }));
             }
             // Errors are read from the queue, with their details.
-            Ok(Some(_)) | Err(Errno::EHOSTUNREACH | Errno::ECONNREFUSED | Errno::ENETUNREACH) => continue,
+            Ok(Some(_)) | Err(Errno::EHOSTUNREACH | Errno::ECONNREFUSED | Errno::ENETUNREACH) => {
+                continue;
+            }
             Ok(None) => {}
             Err(error) => return Ok(Err(error).call("recvmsg")?),
         }

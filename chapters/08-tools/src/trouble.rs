@@ -81,11 +81,6 @@ impl Trouble {
             || (self.v6, self.kind, self.code) == (true, 3, 0)
     }
 
-    /// The destination has no socket at that port. It is the destination's own word that the packet has arrived.
-    pub fn port_unreachable(&self) -> bool {
-        matches!((self.v6, self.kind, self.code), (false, 3, 3) | (true, 1, 4))
-    }
-
     /// In words, as ping prints it, and as the letter of traceroute.
     pub fn words(&self) -> (&'static str, &'static str) {
         match (self.v6, self.kind, self.code) {

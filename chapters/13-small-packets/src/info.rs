@@ -19,8 +19,6 @@ pub struct Info {
     pub ssthresh: Option<u32>,
     /// The congestion window, in segments.
     pub cwnd: u32,
-    /// Bytes that have come, read or not.
-    pub bytes_received: u64,
     /// The peer's window, in bytes: what it is ready to take (Linux 5.4).
     pub peer_window: u32,
     /// Our own window, in bytes, as the peer knows it (Linux 6.2).
@@ -42,14 +40,22 @@ pub fn tcp_info(connection: &OwnedFd) -> Result<Info, CallError> {
     };
     Errno::result(outcome).call("getsockopt TCP_INFO")?;
     let u32_at = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| bytes[at + byte]));
-    let low_and_high = |at| [0, 1, 2, 3, 4, 5, 6, 7].map(|byte: usize| bytes[at + byte]);
     Ok(Info {
         unacked: u32_at(24),
         ssthresh: Some(u32_at(76)).filter(|&ssthresh| ssthresh < INFINITE),
         cwnd: u32_at(80),
-        bytes_received: u64::from_ne_bytes(low_and_high(128)),
         peer_window: u32_at(228),
         window: u32_at(232),
     })
 }
 // ANCHOR_END: info
+
+/// How many bytes have come and were not read: SIOCINQ, tcp(7). TCP_INFO counts what has come as well, but to it a FIN is
+/// a byte.
+pub fn unread(connection: &OwnedFd) -> Result<usize, CallError> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one integer.
+    let outcome = unsafe { libc::ioctl(connection.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    Errno::result(outcome).call("ioctl SIOCINQ")?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}

@@ -10,7 +10,7 @@ use common::{Call, complain, say, tcp};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::ends::{Ends, Role, finish, read_some, serve};
-use crate::info::tcp_info;
+use crate::info::{tcp_info, unread};
 
 /// The most that one typed number asks for.
 const MOST: usize = 1 << 20;
@@ -93,12 +93,8 @@ fn obey(connection: &OwnedFd, typed: &mut LineBuffer) -> anyhow::Result<()> {
         if reads < times {
             break; // the end of the stream
         }
-        let info = tcp_info(connection)?;
-        let unread = info.bytes_received.saturating_sub(total);
-        say!(
-            "{reads} reads, {unread} bytes unread, window {} bytes",
-            info.window
-        )?;
+        let (unread, window) = (unread(connection)?, tcp_info(connection)?.window);
+        say!("{reads} reads, {unread} bytes unread, window {window} bytes")?;
     }
     say!("client closed after {total} bytes")?;
     Ok(())

@@ -8,7 +8,6 @@ mod udpconnectclient;
 mod udpconnectclient2;
 mod udpconnectserver;
 mod udpreconnect;
-mod wait;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use common::address::{Listen, seconds};
@@ -14,7 +14,6 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 
 use crate::client::connect;
-use crate::wait::stopped;
 
 /// Answers its first client with "Hi, …", and nobody else, until that client says goodbye
 #[derive(Debug, clap::Args)]
@@ -37,7 +36,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut buffer = vec![0; args.buffer.into()];
     let mut client: Option<SocketAddr> = None;
     let mut count = 0;
-    while !stopped(&stop, Some(&socket), None)? {
+    while !stop.comes_while(Some(socket.as_fd()), None)? {
         // ANCHOR: receive
         let datagram = match udp::receive_from(&socket, &mut buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(Some(datagram)) => datagram,
@@ -64,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             say!("cut: the datagram had {sent} bytes, {lost} are lost")?;
         }
         count += 1;
-        if !args.pause.is_zero() && stopped(&stop, None, Some(args.pause))? {
+        if !args.pause.is_zero() && stop.comes_while(None, Some(args.pause))? {
             break;
         }
         // ANCHOR: connect

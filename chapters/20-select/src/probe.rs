@@ -5,6 +5,7 @@ mod limit;
 mod pipe;
 mod readiness;
 mod sets;
+mod situations;
 mod table;
 mod timeouts;
 

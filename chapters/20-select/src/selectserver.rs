@@ -1,26 +1,29 @@
 //! One thread, many clients: a server that waits for all of them at once.
 
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use common::address::Listen;
+use common::descriptors::raise_limit;
 use common::io::{Received, receive, set_nonblocking};
 use common::signal::StopSignal;
 use common::text::printable;
-use common::{Call, CallError, complain, say, tcp};
+use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::socket::{MsgFlags, send};
 
-use crate::set::{check, insert};
+use crate::set::{check, insert, with_number};
 
 /// Sends back to each client what it sends
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     listen: Listen,
+    /// Give the clients descriptors from this number on, as if all lower ones were taken
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..))]
+    from: Option<i32>,
 }
 
 struct Client {
@@ -32,6 +35,9 @@ struct Client {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.from.is_some() {
+        raise_limit()?;
+    }
     let stop = StopSignal::new()?;
     let listener = tcp::listen(&args.listen.address())?;
     // A connection may be gone between select and accept, which must not wait for the next one then: chapter 22.
@@ -80,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         clients.retain(|client| !client.gone); // dropping a client closes its socket
         accepting |= clients.len() < before;
         if arrived {
-            accepting = admit(&listener, &mut clients)?;
+            accepting = admit(&listener, args.from, &mut clients)?;
         }
     }
 }
@@ -88,19 +94,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 // ANCHOR: admit
 /// Takes one connection; select tells of the next one again. False when there are no descriptors left for any: the listener
 /// stays readable, and a loop that asked for it again at once would spin. It is asked for again when a client has left.
-fn admit(listener: &OwnedFd, clients: &mut Vec<Client>) -> anyhow::Result<bool> {
-    let (socket, address) = match tcp::accept(listener) {
-        Ok(accepted) => accepted,
-        Err(error) => match error.errno() {
-            Some(Errno::EAGAIN) => return Ok(true),
-            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
-                if !clients.is_empty() =>
-            {
-                complain!("accept: {}: waiting until a client leaves", reason(&error));
-                return Ok(false);
-            }
-            _ => return Err(error.into()),
-        },
+fn admit(listener: &OwnedFd, from: Option<i32>, clients: &mut Vec<Client>) -> anyhow::Result<bool> {
+    let (socket, address) = match tcp::accept_ready(listener) {
+        Ok(Some(accepted)) => accepted,
+        Ok(None) => return Ok(true),
+        Err(error) if error.is_shortage() && !clients.is_empty() => {
+            let error = anyhow::Error::from(error);
+            complain!("{error:#}: waiting until a client leaves");
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let socket = match from {
+        Some(number) => with_number(&socket, number)?,
+        None => socket,
     };
     match check(socket.as_fd()) {
         Ok(()) => {
@@ -117,11 +124,6 @@ fn admit(listener: &OwnedFd, clients: &mut Vec<Client>) -> anyhow::Result<bool> 
     Ok(true)
 }
 // ANCHOR_END: admit
-
-/// What the kernel says, without the name of the call.
-fn reason(error: &CallError) -> String {
-    error.source().map_or_else(String::new, |source| source.to_string())
-}
 
 impl Client {
     // ANCHOR: serve

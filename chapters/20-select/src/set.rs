@@ -1,7 +1,9 @@
 //! Descriptors that fit into a set of select(2).
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use common::{Call, CallError};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::select::{FD_SETSIZE, FdSet};
 
 /// A descriptor whose number has no place in a set.
@@ -38,6 +40,14 @@ pub fn check(fd: BorrowedFd) -> Result<(), TooHigh> {
 }
 // ANCHOR_END: insert
 
+/// A duplicate with this number, or the next one that is free.
+pub fn with_number(fd: &OwnedFd, number: i32) -> Result<OwnedFd, CallError> {
+    let duplicate = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(number))
+        .call(format_args!("fcntl F_DUPFD_CLOEXEC {number}"))?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(duplicate) })
+}
+
 /// The numbers in a set.
 pub fn numbers(set: &FdSet) -> Vec<i32> {
     set.fds(None).map(|fd| fd.as_raw_fd()).collect()
@@ -47,8 +57,6 @@ pub fn numbers(set: &FdSet) -> Vec<i32> {
 mod tests {
     use std::os::fd::AsFd;
 
-    use nix::fcntl::{FcntlArg, fcntl};
-
     use super::*;
 
     #[test]
@@ -56,9 +64,7 @@ mod tests {
         common::descriptors::raise_limit().unwrap();
         let (pipe, _writer) = nix::unistd::pipe().unwrap();
         for (number, fits) in [(1023, true), (1024, false)] {
-            let raw = fcntl(&pipe, FcntlArg::F_DUPFD_CLOEXEC(number)).unwrap();
-            // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
-            let fd = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(raw) };
+            let fd = with_number(&pipe, number).unwrap();
             assert_eq!(fd.as_raw_fd(), number);
             let mut set = FdSet::new();
             assert_eq!(insert(&mut set, fd.as_fd()).is_ok(), fits);

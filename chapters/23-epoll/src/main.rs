@@ -27,7 +27,9 @@ enum Lesson {
     /// Lines to type: "read BYTES", once, from the client that came last; "rearm", EPOLL_CTL_MOD; "shutdown", which ends
     /// our direction.
     Epoll02(never_reads::Args),
-    /// The same, level-triggered
+    /// Is told of data and never reads it, level-triggered
+    ///
+    /// The same lines may be typed as into epoll02.
     Epoll03(never_reads::Args),
     Scaling(scaling::Args),
     Waiters(waiters::Args),

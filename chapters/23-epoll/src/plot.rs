@@ -70,7 +70,10 @@ pub fn plot(title: &str, machine: &str, curves: &[Curve]) -> String {
   <title>{title}</title>
   <text x="{LEFT}" y="24" font-size="14" fill="currentColor">{title}</text>
   <text x="{LEFT}" y="44" fill="currentColor" class="quiet">{machine}</text>
-"#
+  <text x="{:.1}" y="{:.1}" fill="currentColor" text-anchor="end">µs</text>
+"#,
+        LEFT - 8.0,
+        TOP - 14.0
     );
     for value in across.powers() {
         let x = x(value);

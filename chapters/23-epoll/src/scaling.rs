@@ -36,22 +36,23 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let most = args.descriptors.iter().copied().max().unwrap_or_default();
+    let mut counts = args.descriptors.clone();
+    counts.sort_unstable();
+    let most = counts.last().copied().unwrap_or_default();
     let limit = raise_limit()?;
     ensure!(
         u64::from(most) + OTHERS <= limit,
         "{most} descriptors: this process may have {limit}, see getrlimit(2)"
     );
     let title = format!(
-        "{} ready among n descriptors: microseconds for one wait, median of {}",
+        "one wait with {} ready among n descriptors, median of {}",
         args.ready, args.samples
     );
     let machine = machine();
     say!("{title}")?;
     say!("{machine}")?;
-    say!("{:>8} {:>10} {:>10} {:>10}", "n", "select", "poll", "epoll")?;
     let mut curves = [("select", "close"), ("poll", "open"), ("epoll", "data")].map(Curve::new);
-    for &count in &args.descriptors {
+    for count in counts {
         let mut watched = Vec::new();
         for number in 0..count {
             // The ready ones stand in the middle: poll is cheaper when the first is ready, dearer when the last is. An
@@ -74,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             curve.points.push((count.into(), time));
         }
         let [select, poll, epoll] = times;
-        say!("{count:>8} {select:>10.2} {poll:>10.2} {epoll:>10.2}")?;
+        say!("{count:>6}   select {select:.2} µs   poll {poll:.2} µs   epoll {epoll:.2} µs")?;
     }
     if let Some(file) = &args.svg {
         let drawn = plot(&title, &machine, &curves);

@@ -12,6 +12,7 @@ use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::unistd::gettid;
 
 /// Lets several threads wait for connections, and counts at the end how often each was woken
 ///
@@ -43,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         thread::Builder::new()
             .name(format!("waiter {number}"))
             .spawn(move || {
-                if let Err(error) = wait(number, &listener, events) {
+                if let Err(error) = wait(&listener, events) {
                     complain!("Error: waiter {number}: {error:#}");
                 }
             })
@@ -60,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 // ANCHOR: wait
-fn wait(number: u16, listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<()> {
+fn wait(listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call("epoll_create1")?;
     epoll
         .add(listener, EpollEvent::new(events, 0))
@@ -72,7 +73,7 @@ fn wait(number: u16, listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<(
             outcome => outcome.call("epoll_wait")?,
         };
         match tcp::accept(listener) {
-            Ok((_, address)) => say!("waiter {number} accepted {address}")?,
+            Ok((_, address)) => say!("tid {} accepted {address}", gettid())?,
             Err(error) if error.errno() == Some(Errno::EAGAIN) => {} // woken in vain
             Err(error) => return Err(error.into()),
         }
@@ -101,6 +102,6 @@ fn report() -> anyhow::Result<()> {
     }
     slept.sort_unstable();
     let times: Vec<_> = slept.into_iter().map(|(_, times)| times).collect();
-    Ok(say!("went to sleep: {} times", times.join(", "))?)
+    Ok(say!("slept, by tid: {}", times.join(" "))?)
 }
 // ANCHOR_END: report

@@ -36,7 +36,11 @@ pub fn silently() -> libc::sigevent {
 impl<'fd> Operation<'fd> {
     // ANCHOR: begin
     /// Begins to write `data` at the file's beginning, aio_write(3). A socket has no beginning, and ignores the offset.
-    pub fn write(fd: &'fd OwnedFd, data: Vec<u8>, notice: libc::sigevent) -> Result<Self, CallError> {
+    pub fn write(
+        fd: &'fd OwnedFd,
+        data: Vec<u8>,
+        notice: libc::sigevent,
+    ) -> Result<Self, CallError> {
         let mut operation = Self::new(fd, data, notice);
         // SAFETY: block and data stay where they are until the operation is over; see `drop`.
         Errno::result(unsafe { libc::aio_write(operation.block()) }).call("aio_write")?;
@@ -44,7 +48,11 @@ impl<'fd> Operation<'fd> {
     }
 
     /// Begins to read into `data` from the file's beginning, aio_read(3).
-    pub fn read(fd: &'fd OwnedFd, data: Vec<u8>, notice: libc::sigevent) -> Result<Self, CallError> {
+    pub fn read(
+        fd: &'fd OwnedFd,
+        data: Vec<u8>,
+        notice: libc::sigevent,
+    ) -> Result<Self, CallError> {
         let mut operation = Self::new(fd, data, notice);
         // SAFETY: as above.
         Errno::result(unsafe { libc::aio_read(operation.block()) }).call("aio_read")?;
@@ -98,7 +106,9 @@ impl<'fd> Operation<'fd> {
     /// Tries to call it off, aio_cancel(3): whether it could still be.
     pub fn cancel(&mut self) -> bool {
         // SAFETY: the descriptor is open as long as this value lives, and the block is its own.
-        unsafe { libc::aio_cancel((*self.block()).aio_fildes, self.block()) != libc::AIO_NOTCANCELED }
+        unsafe {
+            libc::aio_cancel((*self.block()).aio_fildes, self.block()) != libc::AIO_NOTCANCELED
+        }
     }
 }
 
@@ -112,21 +122,23 @@ impl Drop for Operation<'_> {
     }
 }
 
-/// Waits until an operation is over. The second argument says what it does: `writing`, `reading`.
-pub type Wait<'a> = &'a mut dyn FnMut(&mut Operation, &str) -> anyhow::Result<()>;
+/// Waits until an operation is over.
+pub type Wait<'a> = &'a mut dyn FnMut(&mut Operation) -> anyhow::Result<()>;
 
 // ANCHOR: story
 /// Writes 512 bytes and reads them back. How the end of each operation is awaited is what the programs differ in.
 pub fn write_and_read_back(fd: &OwnedFd, notice: libc::sigevent, wait: Wait) -> anyhow::Result<()> {
     let mut operation = Operation::write(fd, vec![BYTE; SIZE], notice)?;
-    wait(&mut operation, "writing")?;
+    say!("writing...")?;
+    wait(&mut operation)?;
     let (written, _) = operation.finish("aio_write")?;
     say!("{written} bytes written")?;
 
     let mut back = Vec::new();
     while back.len() < written {
         let mut operation = Operation::read(fd, vec![0; written - back.len()], notice)?;
-        wait(&mut operation, "reading")?;
+        say!("reading...")?;
+        wait(&mut operation)?;
         let (count, data) = operation.finish("aio_read")?;
         if count == 0 {
             break;
@@ -156,8 +168,28 @@ pub fn write_and_read_back_at_once(fd: &OwnedFd, connected: bool) -> anyhow::Res
 /// The course's program is content with any number of bytes, whatever they are.
 pub fn compare(back: &[u8]) -> anyhow::Result<()> {
     let equal = back == [BYTE; SIZE];
-    say!("{} bytes read, {}", back.len(), if equal { "equal" } else { "not equal" })?;
+    say!(
+        "{} bytes read, {}",
+        back.len(),
+        if equal { "equal" } else { "not equal" }
+    )?;
     anyhow::ensure!(equal, "what was read is not what was written");
     say!("Success.")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not set must be zero: an offset or a priority that happened to lie there would count.
+    #[test]
+    fn e3_the_control_block_is_zero() {
+        let (reader, _writer) = nix::unistd::pipe().unwrap();
+        let mut operation = Operation::new(&reader, vec![0; SIZE], silently());
+        // SAFETY: the block lives as long as `operation`.
+        let block = unsafe { &*operation.block() };
+        let rest = (block.aio_offset, block.aio_reqprio, block.aio_lio_opcode);
+        assert_eq!((rest, block.aio_nbytes), ((0, 0, 0), SIZE));
+    }
 }

@@ -5,9 +5,6 @@ use common::say;
 use crate::aio::{Operation, silently, write_and_read_back};
 use crate::target::Target;
 
-/// How often it says so. The course says it each time.
-const SAID: u64 = 20;
-
 /// Writes and reads with aio_write and aio_read, and keeps asking with aio_error: a busy loop, on purpose
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -17,19 +14,17 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.open()?;
-    write_and_read_back(&target, silently(), &mut ask_again_and_again)
-}
-
-// ANCHOR: ask
-fn ask_again_and_again(operation: &mut Operation, doing: &str) -> anyhow::Result<()> {
-    let mut asked = 1_u64;
-    while !operation.is_over() {
-        if asked <= SAID {
-            say!("{doing}...")?;
-        }
+    let mut asked = 0_u64;
+    // ANCHOR: ask
+    let mut ask_again_and_again = |operation: &mut Operation| {
         asked += 1;
-    }
+        while !operation.is_over() {
+            asked += 1;
+        }
+        Ok(())
+    };
+    // ANCHOR_END: ask
+    write_and_read_back(&target, silently(), &mut ask_again_and_again)?;
     say!("asked {asked} times")?;
     Ok(())
 }
-// ANCHOR_END: ask

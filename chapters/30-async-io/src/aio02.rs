@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.sync {
         write_and_read_back_at_once(&target, args.target.connected())?;
     } else {
-        let mut wait = |operation: &mut Operation, doing: &str| suspend(operation, doing, args.timeout);
+        let mut wait = |operation: &mut Operation| suspend(operation, args.timeout);
         write_and_read_back(&target, silently(), &mut wait)?;
     }
     sleep(args.stay);
@@ -41,20 +41,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 // ANCHOR: suspend
-fn suspend(operation: &mut Operation, doing: &str, timeout: Duration) -> anyhow::Result<()> {
+fn suspend(operation: &mut Operation, timeout: Duration) -> anyhow::Result<()> {
     let list = [operation.block().cast_const()];
-    let timeout = TimeSpec::from(timeout);
+    let limit = TimeSpec::from(timeout);
     while !operation.is_over() {
-        say!("{doing}...")?;
         // SAFETY: a list of one operation that has begun; it lives as long as `operation`.
-        let awaited = unsafe { libc::aio_suspend(list.as_ptr(), 1, timeout.as_ref()) };
+        let awaited = unsafe { libc::aio_suspend(list.as_ptr(), 1, limit.as_ref()) };
         match Errno::result(awaited) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => {
-                say!("aio_cancel: {}", if operation.cancel() { "canceled" } else { "too late" })?;
-                return Err(error)
-                    .call("aio_suspend")
-                    .with_context(|| format!("{doing} takes longer than {timeout:?}"));
+                let canceled = operation.cancel();
+                say!(
+                    "aio_cancel: {}",
+                    if canceled { "canceled" } else { "too late" }
+                )?;
+                let told = || format!("it takes longer than {} s", timeout.as_secs_f64());
+                return Err(error).call("aio_suspend").with_context(told);
             }
         }
     }

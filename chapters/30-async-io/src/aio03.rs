@@ -44,8 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let target = args.target.open()?;
     let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).call("signalfd")?;
     // ANCHOR: fetch
-    let mut wait = |operation: &mut Operation, doing: &str| {
-        say!("{doing}...")?;
+    let mut wait = |operation: &mut Operation| {
         loop {
             let code = match args.by {
                 By::Signalfd => read_signal(&descriptor)?,

@@ -8,7 +8,7 @@ use io_uring::squeue::Entry;
 use io_uring::types::Fd;
 use nix::errno::Errno;
 
-use crate::pool::{GROUP, Pool};
+use crate::pool::GROUP;
 
 /// More than this waits for a peer that does not read: nothing is read from it for the time being.
 const LIMIT: usize = 65_536;
@@ -30,7 +30,10 @@ pub enum Reading {
 pub enum Sending {
     Nothing,
     /// Straight from the buffer in which the data came.
-    Lent { buffer: u16, length: usize },
+    Lent {
+        buffer: u16,
+        length: usize,
+    },
     /// From the connection's own memory.
     Own,
 }
@@ -88,23 +91,30 @@ impl Connection {
     /// A request to send a lent buffer, at once or not at all: MSG_DONTWAIT. So the buffer is back after the next turn.
     pub fn send_now(&self, data: &[u8]) -> Entry {
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
-        opcode::Send::new(self.fd(), data.as_ptr(), data.len() as u32).flags(flags).build()
+        opcode::Send::new(self.fd(), data.as_ptr(), data.len() as u32)
+            .flags(flags)
+            .build()
     }
 
     /// A request to send what is left of `own`, however long it takes: MSG_WAITALL makes the kernel go on after a short count.
     pub fn send_own(&self) -> Entry {
         let rest = &self.own[self.sent..self.end];
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-        opcode::Send::new(self.fd(), rest.as_ptr(), rest.len() as u32).flags(flags).build()
+        opcode::Send::new(self.fd(), rest.as_ptr(), rest.len() as u32)
+            .flags(flags)
+            .build()
     }
     // ANCHOR_END: send
 
     /// Takes what has come meanwhile as what is to be sent. False if there is none.
     pub fn takes_what_waits(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
         self.own.clear();
         std::mem::swap(&mut self.own, &mut self.waiting);
         (self.sent, self.end) = (0, self.own.len());
-        self.end > 0
+        true
     }
 
     /// Keeps what a short send has left of a lent buffer.
@@ -116,7 +126,11 @@ impl Connection {
 
     /// Whether more should be received now.
     pub fn wants_more(&self, several: bool) -> bool {
-        let room = if several { self.waiting.len() < LIMIT } else { self.sending == Sending::Nothing };
+        let room = if several {
+            self.waiting.len() < LIMIT
+        } else {
+            self.sending == Sending::Nothing
+        };
         room && !self.input_ended && self.error.is_none()
     }
 
@@ -131,12 +145,5 @@ impl Connection {
     pub fn is_in_a_hurry(&self) -> bool {
         let more = self.input_ended || self.error.is_some() || !self.waiting.is_empty();
         more && matches!(self.sending, Sending::Lent { .. })
-    }
-
-    /// Gives memory back that only a busy connection needs.
-    pub fn rests(&mut self, pool: &Option<Pool>) {
-        if pool.is_some() && self.sending == Sending::Nothing {
-            (self.own, self.waiting) = (Vec::new(), Vec::new());
-        }
     }
 }

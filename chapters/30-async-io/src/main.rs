@@ -9,6 +9,7 @@ mod epoll_echo;
 mod pool;
 mod proactor;
 mod ring;
+mod server;
 mod target;
 mod uring_echo;
 mod uring_file;

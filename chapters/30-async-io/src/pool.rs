@@ -21,7 +21,10 @@ struct Pages {
 
 impl Pages {
     fn new(length: usize) -> Result<Self, CallError> {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
         // SAFETY: new memory, at a place that the kernel picks.
         let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
@@ -89,7 +92,10 @@ impl Pool {
         self.free += 1;
         // SAFETY: the tail lies inside the first entry, aligned, and is written by this thread alone. Release: what was
         // written to the entry is seen before it.
-        unsafe { AtomicU16::from_ptr(BufRingEntry::tail(ring).cast_mut()).store(self.tail, Ordering::Release) };
+        unsafe {
+            AtomicU16::from_ptr(BufRingEntry::tail(ring).cast_mut())
+                .store(self.tail, Ordering::Release)
+        };
     }
     // ANCHOR_END: give
 
@@ -97,7 +103,9 @@ impl Pool {
     pub fn take(&mut self, id: u16, length: usize) -> io::Result<()> {
         // A kernel that says otherwise would have us read what is not ours.
         if id >= self.count || length > self.size || self.free == 0 {
-            return Err(io::Error::other("the kernel names a buffer that it was not given"));
+            return Err(io::Error::other(
+                "the kernel names a buffer that it was not given",
+            ));
         }
         self.free -= 1;
         Ok(())

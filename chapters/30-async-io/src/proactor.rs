@@ -90,7 +90,12 @@ impl<'ring> Proactor<'ring> {
     ///
     /// # Safety
     /// What it points to must stay as it is until its last completion; of a SendNow, until [`Proactor::turn`] returns true.
-    pub unsafe fn request(&mut self, kind: Kind, place: Place, entry: Entry) -> Result<(), CallError> {
+    pub unsafe fn request(
+        &mut self,
+        kind: Kind,
+        place: Place,
+        entry: Entry,
+    ) -> Result<(), CallError> {
         let mut entry = entry.user_data(name(kind, place));
         match kind {
             Kind::SendNow => entry = entry.flags(Flags::SKIP_SUCCESS),
@@ -135,7 +140,8 @@ impl<'ring> Proactor<'ring> {
             complete.push(Completion {
                 kind,
                 place: (entry.user_data() >> 8) as usize,
-                result: usize::try_from(entry.result()).map_err(|_| Errno::from_raw(-entry.result())),
+                result: usize::try_from(entry.result())
+                    .map_err(|_| Errno::from_raw(-entry.result())),
                 buffer: cqueue::buffer_select(entry.flags()),
                 more,
             });
@@ -150,7 +156,11 @@ impl<'ring> Proactor<'ring> {
         self.requests.sync();
         let entered = self.submitter.submit_and_wait(want);
         self.requests.sync();
-        match entered.as_ref().err().and_then(std::io::Error::raw_os_error) {
+        match entered
+            .as_ref()
+            .err()
+            .and_then(std::io::Error::raw_os_error)
+        {
             Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
             _ => entered.map(drop).call("io_uring_enter"),
         }

@@ -42,7 +42,12 @@ pub fn open() -> anyhow::Result<(IoUring, Shots)> {
     let ring = explained(IoUring::new(SUBMISSIONS))?;
     let mut probe = Probe::new();
     let probed = ring.submitter().register_probe(&mut probe);
-    let needed = [opcode::Accept::CODE, opcode::Recv::CODE, opcode::Send::CODE, opcode::AsyncCancel::CODE];
+    let needed = [
+        opcode::Accept::CODE,
+        opcode::Recv::CODE,
+        opcode::Send::CODE,
+        opcode::AsyncCancel::CODE,
+    ];
     let has_all = probed.is_ok() && needed.iter().all(|&code| probe.is_supported(code));
     // Without this every request that waits would hold a thread of the kernel's.
     ensure!(
@@ -64,10 +69,13 @@ fn explained(ring: io::Result<IoUring>) -> anyhow::Result<IoUring> {
     let why = match ring.as_ref().err().and_then(CallError::errno) {
         Some(Errno::ENOSYS) => "this kernel has no io_uring".into(),
         Some(Errno::EPERM) => {
-            let setting = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
+            let setting =
+                fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
             match setting.trim() {
                 "" | "0" => "io_uring is forbidden here, as a container does by seccomp".into(),
-                setting => format!("io_uring is forbidden here: kernel.io_uring_disabled is {setting}"),
+                setting => {
+                    format!("io_uring is forbidden here: kernel.io_uring_disabled is {setting}")
+                }
             }
         }
         _ => return Ok(ring?),

@@ -44,9 +44,10 @@ impl Target {
             say!("connected to {}", tcp::peer_address(&connection)?)?;
             return Ok(connection);
         }
-        let path = self.file.clone().unwrap_or_else(|| {
-            PathBuf::from(format!("/tmp/aio_test_{}", std::process::id()))
-        });
+        let path = self
+            .file
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("/tmp/aio_test_{}", std::process::id())));
         // O_EXCL: in /tmp somebody else may have put a link of that name.
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 
 use crate::parser::Place;
 use crate::status::Refusal;
-use crate::syntax::{self, HOST, escapes_are_valid, list, span};
+use crate::syntax::{self, HOST, is, list, span, unescape};
 
 /// How the end of a body is told, RFC 9112 section 6.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,19 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
         return is_address_in_brackets(value);
     }
     let host = span(value, HOST);
-    host > 0 && escapes_are_valid(&value[..host]) && is_port(&value[host..])
+    match value.get(host) {
+        None => host > 0,
+        Some(b':') => host > 0 && is_port(&value[host..]),
+        Some(_) => is_escaped_name(value),
+    }
+}
+
+/// A name with percent signs in it, each followed by two hexadecimal digits.
+#[cold]
+fn is_escaped_name(value: &[u8]) -> bool {
+    let end = value.iter().position(|&byte| byte != b'%' && !is(byte, HOST));
+    let (name, port) = value.split_at(end.unwrap_or(value.len()));
+    !name.is_empty() && unescape(name).is_some() && is_port(port)
 }
 
 /// Nothing, or a colon and digits.

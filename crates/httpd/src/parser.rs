@@ -8,7 +8,7 @@ use crate::framing::Framing;
 use crate::limits::Limits;
 use crate::request::Method;
 use crate::status::Refusal;
-use crate::syntax::{self, TARGET, TOKEN, span, span_of_value};
+use crate::syntax::{self, TOKEN, span, span_of_path, span_of_value};
 
 /// A part of the input: from the first to before the second.
 pub(crate) type Place = (u32, u32);
@@ -151,7 +151,11 @@ impl Head {
             Some(_) => return Err(Refusal::RequestLine),
         }
         let start = method + 1;
-        let end = start + span(&bytes[start..], TARGET);
+        let path_end = start + span_of_path(&bytes[start..]);
+        let mut end = path_end;
+        while bytes.get(end) == Some(&b'?') {
+            end += 1 + span_of_path(&bytes[end + 1..]);
+        }
         match bytes.get(end) {
             None => return Ok(Line::Cut),
             Some(b' ') if end > start => {}
@@ -177,25 +181,29 @@ impl Head {
             _ => return Err(Refusal::RequestLine),
         }
         self.method = Method::from_bytes(&bytes[..method]).ok_or(Refusal::Method)?;
-        self.target(bytes, start, end)?;
+        self.target(bytes, start, path_end, end)?;
         Ok(Line::Whole(end + 11))
     }
 
     /// The four forms of a target, RFC 9112 section 3.2.
     #[inline(always)]
-    fn target(&mut self, bytes: &[u8], start: usize, end: usize) -> Result<(), Refusal> {
+    fn target(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        path_end: usize,
+        end: usize,
+    ) -> Result<(), Refusal> {
         self.target = (start as u32, end as u32);
+        self.query = (path_end < end).then_some((path_end as u32 + 1, end as u32));
         self.authority = (0, 0);
         let path = match bytes[start] {
             b'/' => start,
             _ if self.method == Method::Connect => return Err(Refusal::Method),
             b'*' if self.method == Method::Options && end == start + 1 => start,
-            _ => self.absolute_form(bytes, start, end)?,
+            _ => self.absolute_form(bytes, start, path_end)?,
         };
-        let question = bytes[path..end].iter().position(|&byte| byte == b'?');
-        let path_end = question.map_or(end, |offset| path + offset);
         self.path = (path as u32, path_end as u32);
-        self.query = question.map(|_| (path_end as u32 + 1, end as u32));
         Ok(())
     }
 
@@ -209,9 +217,7 @@ impl Head {
             beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
         });
         let host = start + scheme.ok_or(Refusal::Target)?.len();
-        let length = bytes[host..end]
-            .iter()
-            .position(|byte| matches!(byte, b'/' | b'?'));
+        let length = bytes[host..end].iter().position(|&byte| byte == b'/');
         let host_end = length.map_or(end, |length| host + length);
         if !crate::framing::is_authority(&bytes[host..host_end]) {
             return Err(Refusal::Target);

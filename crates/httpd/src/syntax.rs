@@ -3,16 +3,14 @@
 
 /// A byte of a method or of a field's name, RFC 9110 section 5.6.2.
 pub(crate) const TOKEN: u8 = 1;
-/// A byte of a request target: visible ASCII. The fragment never is sent, RFC 9112 section 3.2.
-pub(crate) const TARGET: u8 = 2;
-/// A byte of a host that is not an address in brackets, RFC 3986 section 3.2.2.
-pub(crate) const HOST: u8 = 4;
+/// A byte of a host that is not an address in brackets, but for the percent sign: RFC 3986 section 3.2.2.
+pub(crate) const HOST: u8 = 2;
 /// A byte of a path that needs no percent-encoding wherever it stands, RFC 3986 section 3.3.
-pub(crate) const PATH: u8 = 8;
+pub(crate) const PATH: u8 = 4;
 
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
-    let mut byte = 0x21;
+    let mut byte = 0x21u8;
     while byte < 0x7f {
         let alphanumeric = byte.is_ascii_alphanumeric();
         let unreserved = alphanumeric || matches!(byte, b'-' | b'.' | b'_' | b'~');
@@ -29,10 +27,7 @@ static CLASSES: [u8; 256] = {
         {
             class |= TOKEN;
         }
-        if byte != b'#' {
-            class |= TARGET;
-        }
-        if unreserved || sub_delimiter || byte == b'%' {
+        if unreserved || sub_delimiter {
             class |= HOST;
         }
         if unreserved {
@@ -56,31 +51,60 @@ pub(crate) fn span(bytes: &[u8], class: u8) -> usize {
     end.unwrap_or(bytes.len())
 }
 
-/// How many bytes from the start on may stand in a field's value: no control characters but the tab. Eight at a time, as
-/// most of a request consists of values: in a word, the bytes below 0x20 and those equal to 0x7f get their high bit set
-/// by two subtractions. A borrow can only disturb what stands above a byte that was found, and the lowest one counts.
+/// A byte in all eight places of a word.
+const fn all(byte: u8) -> u64 {
+    u64::MAX / 255 * byte as u64
+}
+
+/// The high bit of each byte that equals `byte`. A byte above one that was found may be marked as well, by the borrow: only
+/// the lowest mark counts.
 #[inline(always)]
-pub(crate) fn span_of_value(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
+fn equal(word: u64, byte: u8) -> u64 {
+    let zero = word ^ all(byte);
+    zero.wrapping_sub(all(1)) & !zero
+}
+
+/// The high bit of each byte that is less than `byte`, which is at most 0x80; with the same restriction.
+#[inline(always)]
+fn less(word: u64, byte: u8) -> u64 {
+    word.wrapping_sub(all(byte)) & !word
+}
+
+/// How many bytes from the start on are not marked by `marks`; eight at a time, as that is what most of a request goes by.
+#[inline(always)]
+fn span_of_words(bytes: &[u8], marks: impl Fn(u64) -> u64) -> usize {
     let mut at = 0;
     while let Some(eight) = bytes[at..].first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        let delete = word ^ (0x7f * ONES);
-        let low = word.wrapping_sub(0x20 * ONES) & !word;
-        let hits = (low | (delete.wrapping_sub(ONES) & !delete)) & (0x80 * ONES);
-        if hits == 0 {
-            at += 8;
-            continue;
+        let marks = marks(u64::from_le_bytes(*eight)) & all(0x80);
+        if marks != 0 {
+            return at + marks.trailing_zeros() as usize / 8;
         }
-        at += hits.trailing_zeros() as usize / 8;
-        if bytes[at] != b'\t' {
+        at += 8;
+    }
+    let marked = |&byte: &u8| marks(u64::from(byte) | all(b'a') << 8) & 0x80 != 0;
+    let end = bytes[at..].iter().position(marked);
+    at + end.unwrap_or(bytes.len() - at)
+}
+
+/// How many bytes from the start on may stand in a field's value: no control characters but the tab.
+#[inline(always)]
+pub(crate) fn span_of_value(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += span_of_words(&bytes[at..], |word| less(word, 0x20) | equal(word, 0x7f));
+        if bytes.get(at) != Some(&b'\t') {
             return at;
         }
         at += 1;
     }
-    let control = |&byte: &u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
-    let end = bytes[at..].iter().position(control);
-    at + end.unwrap_or(bytes.len() - at)
+}
+
+/// How many bytes from the start on may stand in a path: visible ASCII but `?` and `#`.
+#[inline(always)]
+pub(crate) fn span_of_path(bytes: &[u8]) -> usize {
+    span_of_words(bytes, |word| {
+        less(word, 0x21) | equal(word, 0x7f) | equal(word, b'?') | equal(word, b'#') | word
+    })
 }
 
 /// Takes optional white space off both ends, RFC 9110 section 5.6.3.
@@ -116,12 +140,6 @@ pub(crate) fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// Is every percent sign followed by two hexadecimal digits? RFC 3986 section 2.1.
-#[inline(always)]
-pub(crate) fn escapes_are_valid(bytes: &[u8]) -> bool {
-    !bytes.contains(&b'%') || unescape(bytes).is_some()
-}
-
 /// Percent-decoding, RFC 3986 section 2.1. `None` if an escape is not one.
 #[cold]
 pub(crate) fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -155,6 +173,21 @@ mod tests {
         }
         assert_eq!(span_of_value(b"a\tb\x7f\x80\xff"), 3);
         assert_eq!(span_of_value(b"\xff\x80\t\t\t\t\t\t\0"), 8);
+    }
+
+    #[test]
+    fn a_path_ends_at_everything_that_is_not_visible_or_has_a_meaning() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[at] = byte;
+                    let stops = !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#');
+                    let expected = if stops { at } else { length };
+                    assert_eq!(span_of_path(&bytes), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]

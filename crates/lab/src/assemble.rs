@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
@@ -282,7 +283,10 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let mut columns = parts.columns.clone();
     let mut events = shared.book().events.clone();
     let passed = whole_ways(&parts, passed(&parts, &logs, shared));
-    let crowds = shared.book().crowds.clone();
+    let (crowds, asides) = {
+        let book = shared.book();
+        (book.crowds.clone(), book.asides.clone())
+    };
     let left_out = |ends: [SocketAddr; 2]| {
         let ports = ends.map(|end| end.port());
         crowds
@@ -290,10 +294,10 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
             .any(|crowd| ports.iter().any(|port| crowd.contains(port)))
     };
     let mut kernels = Kernels::default();
-    for packet in passed
-        .iter()
-        .filter(|packet| !left_out([packet.source, packet.destination]))
-    {
+    let drawn = |packet: &&Passed| {
+        !left_out([packet.source, packet.destination]) && !asides.iter().any(|fits| fits(packet))
+    };
+    for packet in passed.iter().filter(drawn) {
         let mut place = |known: Option<usize>, host: Option<&Arc<str>>| {
             known.or_else(|| host.map(|host| kernels.column(host, &parts, &mut columns)))
         };
@@ -378,8 +382,19 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
                 what: What::Ended(inner.column, end.ending.to_string()),
             });
         }
-        let drawn = |call: &SystemCall| {
-            call.interesting() && inner.drawn.is_none_or(|names| names.contains(&&*call.name))
+        // What is asked for by name is drawn for files, too, if they are the experiment's own, and for sockets.
+        let own = |call: &SystemCall| {
+            let target = call.descriptor.as_deref().unwrap_or_default();
+            target.starts_with("socket:") || Path::new(target).starts_with(&shared.directory)
+        };
+        let until = *inner
+            .drawn_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let drawn = |call: &SystemCall| match inner.drawn {
+            _ if until.is_some_and(|until| call.at > until) => false,
+            None => call.interesting(),
+            Some(names) => names.contains(&&*call.name) && (call.interesting() || own(call)),
         };
         for call in inner
             .calls
@@ -394,7 +409,8 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
             });
         }
     }
-    events.retain(|event| event.at <= until);
+    let told_until = shared.book().told_until.unwrap_or(until);
+    events.retain(|event| event.at <= until.min(told_until));
     events.sort_by_key(|event| event.at);
     (columns, events)
 }

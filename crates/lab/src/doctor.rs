@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Uid;
@@ -42,6 +42,16 @@ const TOOLS: &[Tool] = &[
         name: "tcpdump",
         purpose: "comparing with lesson 8's tcpdump",
         package: "tcpdump",
+    },
+    Tool {
+        name: "ping",
+        purpose: "comparing with lesson 8's ping",
+        package: "iputils-ping",
+    },
+    Tool {
+        name: "traceroute",
+        purpose: "comparing with lesson 8's traceroute",
+        package: "traceroute",
     },
     Tool {
         name: "curl",
@@ -130,12 +140,12 @@ pub fn report() -> String {
     }
     say("·", "tools that are used when they are there:".into());
     for tool in TOOLS {
-        match on_path(tool.name) {
-            true => say("✓", format!("  {:<9} {}", tool.name, tool.purpose)),
+        match found(tool.name).is_some() {
+            true => say("✓", format!("  {:<10} {}", tool.name, tool.purpose)),
             false => say(
                 "–",
                 format!(
-                    "  {:<9} {}: apt install {}",
+                    "  {:<10} {}: apt install {}",
                     tool.name, tool.purpose, tool.package
                 ),
             ),
@@ -176,7 +186,12 @@ fn remedies() -> Vec<String> {
     remedies
 }
 
-fn on_path(name: &str) -> bool {
-    let directories = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&directories).any(|directory| directory.join(name).is_file())
+/// The file of a program by its name. Tools of the administrator are found where an ordinary user's PATH does not lead.
+pub(crate) fn found(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let administrator = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(administrator)
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file())
 }

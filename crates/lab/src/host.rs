@@ -188,9 +188,14 @@ impl Host {
             route::add_route((everywhere, 0), Route::Gateway(gateway))?;
         }
         if self.inner.forwards {
-            proc::set_sysctl("net.ipv4.ip_forward", "1")?;
             // A router that answers once a second and peer would make the second connect of an experiment time out.
-            proc::set_sysctl("net.ipv4.icmp_ratelimit", "0")?;
+            let settings = match plug.address {
+                IpAddr::V4(_) => ["net.ipv4.ip_forward", "net.ipv4.icmp_ratelimit"],
+                IpAddr::V6(_) => ["net.ipv6.conf.all.forwarding", "net.ipv6.icmp.ratelimit"],
+            };
+            for (setting, value) in settings.into_iter().zip(["1", "0"]) {
+                proc::set_sysctl(setting, value)?;
+            }
         }
         Ok(())
     }
@@ -550,6 +555,7 @@ impl Launch<'_> {
                 column,
                 calls,
                 drawn,
+                drawn_until: Mutex::default(),
                 shared: Arc::clone(shared),
             }),
         };

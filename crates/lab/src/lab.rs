@@ -1,6 +1,6 @@
 //! What an experiment has in its hands: hosts and wires to make, claims to state.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use crate::error::LabError;
 use crate::experiment::Outcome;
 use crate::host::{Host, Socketed};
 use crate::observe::Sample;
+use crate::packet::Packet;
 use crate::packets::Packets;
 use crate::process::Process;
 use crate::programs::Programs;
@@ -58,6 +59,10 @@ pub(crate) struct Book {
     pub(crate) figures: Vec<(String, String)>,
     /// Ports whose connections are not drawn.
     pub(crate) crowds: Vec<RangeInclusive<u16>>,
+    /// Where the ladder ends, if before the experiment does.
+    pub(crate) told_until: Option<Duration>,
+    /// Packets that are not drawn.
+    pub(crate) asides: Vec<fn(&Packet) -> bool>,
 }
 
 impl Shared {
@@ -156,7 +161,7 @@ impl Lab {
         let wire = self.add_wire()?;
         let mut hosts = Vec::with_capacity(N);
         for (name, number) in names.into_iter().zip(1..) {
-            let address = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number).into();
+            let address = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number).into();
             hosts.push(self.add_host(
                 name,
                 vec![Socketed::new(&wire, "wire0", address, 64, None)],
@@ -170,19 +175,37 @@ impl Lab {
 
     /// Two hosts and a router between them: 10.0.1.2, the router 10.0.1.1 and 10.0.2.1, and 10.0.2.2.
     pub fn routed(&self, names: [&str; 3]) -> Result<[Host; 3], LabError> {
+        self.routed_at(names, 24, |net, host| {
+            Ipv4Addr::new(10, 0, net, host).into()
+        })
+    }
+
+    /// The same with IPv6 addresses: fd00:1::2, the router fd00:1::1 and fd00:2::1, and fd00:2::2.
+    pub fn routed_v6(&self, names: [&str; 3]) -> Result<[Host; 3], LabError> {
+        let at = |net: u8, host: u8| {
+            Ipv6Addr::new(0xfd00, net.into(), 0, 0, 0, 0, 0, host.into()).into()
+        };
+        self.routed_at(names, 64, at)
+    }
+
+    fn routed_at(
+        &self,
+        names: [&str; 3],
+        prefix: u8,
+        at: fn(u8, u8) -> IpAddr,
+    ) -> Result<[Host; 3], LabError> {
         let [left, right] = [self.add_wire()?, self.add_wire()?];
-        let at = |net: u8, host: u8| IpAddr::from(Ipv4Addr::new(10, 0, net, host));
         let sides = vec![
-            Socketed::new(&left, "wire0", at(1, 1), 24, None),
-            Socketed::new(&right, "wire1", at(2, 1), 24, None),
+            Socketed::new(&left, "wire0", at(1, 1), prefix, None),
+            Socketed::new(&right, "wire1", at(2, 1), prefix, None),
         ];
         let router = self.add_host(names[1], sides, true)?;
-        let near = vec![Socketed::new(&left, "wire0", at(1, 2), 24, Some(at(1, 1)))];
-        let far = vec![Socketed::new(&right, "wire0", at(2, 2), 24, Some(at(2, 1)))];
+        let near = Socketed::new(&left, "wire0", at(1, 2), prefix, Some(at(1, 1)));
+        let far = Socketed::new(&right, "wire0", at(2, 2), prefix, Some(at(2, 1)));
         Ok([
-            self.add_host(names[0], near, false)?,
+            self.add_host(names[0], vec![near], false)?,
             router,
-            self.add_host(names[2], far, false)?,
+            self.add_host(names[2], vec![far], false)?,
         ])
     }
 
@@ -335,6 +358,18 @@ impl Lab {
     /// hundred arrows. What is claimed of them is asked for as always.
     pub fn leaves_out(&self, ports: RangeInclusive<u16>) {
         self.shared.book().crowds.push(ports);
+    }
+
+    /// Leaves packets that fit out of the ladder: what kernels send of their own accord and at a time of their own, such
+    /// as the reports of multicast groups. What is claimed of them is asked for as always.
+    pub fn leaves_out_packets(&self, fits: fn(&Packet) -> bool) {
+        self.shared.book().asides.push(fits);
+    }
+
+    /// Ends the ladder here: what follows belongs to the claims, and its order is nobody's.
+    pub fn ends_the_ladder(&self) {
+        let now = self.now();
+        self.shared.book().told_until = Some(now);
     }
 
     /// Something worth showing that is not claimed, because noise could change it.

@@ -360,6 +360,7 @@ impl fmt::Display for Packet {
             Kind::Icmp { kind, code } => return write!(f, "ICMP {}", icmp_name(*kind, *code, v6)),
             Kind::Fragment(17) => f.write_str("UDP fragment")?,
             Kind::Fragment(_) => f.write_str("fragment")?,
+            Kind::Other(2) => return f.write_str("IGMP"),
             Kind::Other(protocol) => return write!(f, "IP protocol {protocol}"),
         }
         match (&self.kind, self.length) {

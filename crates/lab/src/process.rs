@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use drive::{DriveError, End, Ending, Program, Signal, Stream};
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) calls: Option<Arc<Calls>>,
     /// The names of the system calls that the ladder shows; `None`: those that a reader wants to see.
     pub(crate) drawn: Option<&'static [&'static str]>,
+    /// Calls that began later are not drawn.
+    pub(crate) drawn_until: Mutex<Option<Instant>>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -194,6 +196,12 @@ impl Process {
     /// The system calls that it has made. Empty unless it was started by [`Host::traces`].
     pub fn calls(&self) -> Arc<Calls> {
         self.inner.calls.clone().unwrap_or_default()
+    }
+
+    /// From now on its system calls are left out of the ladder: what follows is counted and not read.
+    pub fn draws_no_more_calls(&self) {
+        let until = self.inner.drawn_until.lock();
+        *until.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// When one of its system calls began or returned, in the time of the experiment.

@@ -9,13 +9,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, Backlog, SockaddrStorage, sockopt};
 use tracing::{debug, warn};
 
-use crate::event_loop::{EventLoop, Next, Source, make_non_blocking};
-use crate::handle::{MakeHandler, chain};
-use crate::handler::Handler;
-use crate::interest::{Interest, Readiness};
 use crate::placement::Placer;
-use crate::sys;
-use crate::token::Token;
+use crate::sys::{self, Accepted};
+use crate::{EventLoop, Handler, Interest, MakeHandler, Next, Readiness, Source, Token};
 
 /// How many connections are accepted in one turn: those that are here already have their turn as well.
 const BATCH: usize = 64;
@@ -57,7 +53,7 @@ impl<H: Handler> Acceptor<H> {
         make: MakeHandler<H>,
         most: usize,
     ) -> Result<Self, CallError> {
-        make_non_blocking(listener.as_fd())?;
+        sys::make_non_blocking(listener.as_fd())?;
         socket::listen(&listener, Backlog::MAXALLOWABLE).call("listen")?;
         Ok(Self {
             listener,
@@ -68,23 +64,15 @@ impl<H: Handler> Acceptor<H> {
         })
     }
 
-    fn place(&mut self, event_loop: &mut EventLoop<H>, socket: OwnedFd, peer: Option<SocketAddr>) {
-        debug!(
-            "new connection established, socket == {}",
-            socket.as_raw_fd()
-        );
+    fn place(&mut self, event_loop: &mut EventLoop<H>, accepted: Accepted) {
+        let fd = accepted.0.as_raw_fd();
+        debug!("new connection established, socket == {fd}");
         self.resting = false;
         match &mut self.placer {
+            Some(placer) => placer.pick(accepted.1).place(accepted, &self.make),
             None => {
-                let handler = (self.make)(peer);
-                if let Err(error) = event_loop.adopt_non_blocking(socket, peer, handler) {
-                    warn!("a connection is closed at once: {}", chain(&error));
-                }
-            }
-            Some(placer) => {
-                if let Err(ended) = placer.pick(peer).place(socket, peer, &self.make) {
-                    warn!("a connection is closed at once: {ended}");
-                }
+                event_loop.handle().count(1);
+                event_loop.take_in(accepted, &self.make);
             }
         }
     }
@@ -107,15 +95,12 @@ impl<H: Handler> Source<H> for Acceptor<H> {
 
     fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, _: Readiness) -> Next {
         for _ in 0..BATCH {
-            let connections = match &self.placer {
-                Some(placer) => placer.connections(),
-                None => event_loop.connections(),
-            };
-            if connections >= self.most {
+            let placer = self.placer.as_ref();
+            if placer.map_or(event_loop.connections(), Placer::connections) >= self.most {
                 return self.rest(event_loop, token, Errno::EUSERS);
             }
             match sys::accept(self.listener.as_fd()) {
-                Ok((socket, peer)) => self.place(event_loop, socket, peer),
+                Ok(accepted) => self.place(event_loop, accepted),
                 Err(Errno::EAGAIN) => return Next::Keep,
                 // Errors of that one connection, not of the listener, accept(2).
                 Err(

@@ -44,6 +44,11 @@ impl Buffer {
         }
     }
 
+    /// Throws all of it away.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// Puts bytes at the end.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
@@ -110,16 +115,6 @@ impl io::Write for Buffer {
     }
 }
 
-impl Extend<u8> for Buffer {
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-        let bytes = bytes.into_iter();
-        self.reserve(bytes.size_hint().0);
-        for byte in bytes {
-            self.append(&[byte]);
-        }
-    }
-}
-
 /// Lends buffers to connections while there is something in them: an idle connection has none.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -140,7 +135,7 @@ impl Pool {
     /// Takes a buffer back. One that has grown is not kept: it would stay as large for ever.
     pub(crate) fn give(&mut self, mut buffer: Buffer) {
         if buffer.capacity() == LENT && self.buffers.len() < KEPT {
-            buffer.consume(buffer.len());
+            buffer.clear();
             self.buffers.push(buffer);
         }
     }

@@ -5,17 +5,14 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use common::tcp;
+use common::{CallError, tcp};
 use nix::errno::Errno;
 use nix::sys::socket::{self, SockaddrStorage, sockopt};
-use tracing::debug;
+use tracing::{debug, warn};
 
-use crate::event_loop::{EventLoop, Next, Source, make_non_blocking};
-use crate::handler::Handler;
-use crate::interest::{Interest, Readiness};
+use crate::handle::chain;
 use crate::sys;
-use crate::timer::TimerId;
-use crate::token::Token;
+use crate::{EventLoop, Handler, Interest, Next, Readiness, Source, Token};
 
 /// The pause between two attempts never grows beyond this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -60,17 +57,6 @@ pub struct ConnectError {
 /// What is to be done with the outcome.
 type Done<H> = Box<dyn FnOnce(&mut EventLoop<H>, Result<OwnedFd, ConnectError>)>;
 
-/// One attempt that is under way.
-struct Attempt<H: Handler> {
-    socket: OwnedFd,
-    request: Connect,
-    number: u32,
-    timer: Option<TimerId>,
-    /// `None` when the time is up.
-    outcome: Option<Result<(), Errno>>,
-    done: Done<H>,
-}
-
 impl<H: Handler> EventLoop<H> {
     /// Connects without blocking, and calls `done` with the connected socket, for [`EventLoop::adopt`], or with what went
     /// wrong. An attempt that is refused or takes too long is repeated as `request` says.
@@ -79,91 +65,96 @@ impl<H: Handler> EventLoop<H> {
         request: Connect,
         done: impl FnOnce(&mut EventLoop<H>, Result<OwnedFd, ConnectError>) + 'static,
     ) {
-        attempt(self, request, 1, Box::new(done));
-    }
-}
-
-fn attempt<H: Handler>(
-    event_loop: &mut EventLoop<H>,
-    request: Connect,
-    number: u32,
-    done: Done<H>,
-) {
-    match start(&request) {
-        Ok((socket, true)) => done(event_loop, Ok(socket)),
-        Ok((socket, false)) => {
-            let attempt = Box::new(Attempt {
-                socket,
+        let (number, done) = (1, Box::new(done));
+        attempt(
+            self,
+            Task {
                 request,
                 number,
-                timer: None,
-                outcome: None,
                 done,
-            });
-            wait(event_loop, attempt);
-        }
-        Err(error) => retry(event_loop, request, number, done, error),
+            },
+        );
     }
 }
 
-/// True if the connection is there at once.
-fn start(request: &Connect) -> Result<(OwnedFd, bool), Errno> {
-    let errno = |error: common::CallError| error.errno().unwrap_or(Errno::EIO);
-    let socket = tcp::stream_socket(&request.address).map_err(errno)?;
-    make_non_blocking(socket.as_fd()).map_err(errno)?;
+/// What is to be done, by one attempt after the other.
+struct Task<H: Handler> {
+    request: Connect,
+    /// Of the attempt.
+    number: u32,
+    done: Done<H>,
+}
+
+/// One attempt that is under way.
+struct Attempt<H: Handler> {
+    socket: OwnedFd,
+    /// ETIMEDOUT until there is another one.
+    outcome: Result<(), Errno>,
+    task: Task<H>,
+}
+
+fn attempt<H: Handler>(event_loop: &mut EventLoop<H>, task: Task<H>) {
+    let timeout = task.request.timeout;
+    let socket = match start(&task.request.address) {
+        Ok(socket) => socket,
+        Err(error) => return failed(event_loop, task, error),
+    };
+    let outcome = Err(Errno::ETIMEDOUT);
+    let attempt = Attempt {
+        socket,
+        outcome,
+        task,
+    };
+    match event_loop.add(Box::new(attempt), Interest::WRITE) {
+        Ok(token) => {
+            // If the attempt is over by then, the token names nobody.
+            event_loop.after(timeout, move |event_loop| event_loop.remove(token));
+        }
+        // It has been told that it is out.
+        Err(error) => warn!("{}", chain(&error)),
+    }
+}
+
+/// A socket that connects; it will be writable when that has succeeded or failed.
+fn start(address: &SocketAddr) -> Result<OwnedFd, Errno> {
+    let errno = |error: CallError| error.errno().unwrap_or(Errno::EIO);
+    let socket = tcp::stream_socket(address).map_err(errno)?;
+    sys::make_non_blocking(socket.as_fd()).map_err(errno)?;
     socket::setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
-    let address = SockaddrStorage::from(request.address);
-    match socket::connect(socket.as_raw_fd(), &address) {
-        Ok(()) => Ok((socket, true)),
+    match socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(*address)) {
         // Interrupted, it goes on all the same, connect(2).
-        Err(Errno::EINPROGRESS | Errno::EINTR) => Ok((socket, false)),
+        Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(socket),
         Err(error) => Err(error),
     }
 }
 
-fn wait<H: Handler>(event_loop: &mut EventLoop<H>, mut attempt: Box<Attempt<H>>) {
-    // The timer has to know the token, and the attempt the timer: the token comes through a cell that both see.
-    let token = std::rc::Rc::new(std::cell::Cell::new(None));
-    let seen = std::rc::Rc::clone(&token);
-    let timer = event_loop.after(attempt.request.timeout, move |event_loop| {
-        if let Some(token) = seen.get() {
-            event_loop.remove(token);
-        }
-    });
-    attempt.timer = Some(timer);
-    match event_loop.add(attempt, Interest::WRITE) {
-        Ok(added) => token.set(Some(added)),
-        Err(error) => {
-            event_loop.cancel(timer);
-            tracing::warn!("{}", crate::handle::chain(&error));
-        }
-    }
-}
-
-fn retry<H: Handler>(
-    event_loop: &mut EventLoop<H>,
-    request: Connect,
-    number: u32,
-    done: Done<H>,
-    error: Errno,
-) {
+fn failed<H: Handler>(event_loop: &mut EventLoop<H>, mut task: Task<H>, error: Errno) {
+    let Connect {
+        address,
+        attempts,
+        pause,
+        ..
+    } = task.request;
     debug!(
-        "connect {}: {}, attempt {number}",
-        request.address,
-        error.desc()
+        "connect {address}: {}, attempt {}",
+        error.desc(),
+        task.number
     );
-    if number >= request.attempts {
-        let failed = ConnectError {
-            address: request.address,
-            attempts: number,
-            source: error.into(),
-        };
-        return done(event_loop, Err(failed));
+    if task.number >= attempts {
+        let source = error.into();
+        return (task.done)(
+            event_loop,
+            Err(ConnectError {
+                address,
+                attempts,
+                source,
+            }),
+        );
     }
-    let factor = 1 << (number - 1).min(20);
-    let pause = request.pause.saturating_mul(factor).min(LONGEST_PAUSE);
-    event_loop.after(pause, move |event_loop| {
-        attempt(event_loop, request, number + 1, done);
+    let pause = pause.saturating_mul(1 << (task.number - 1).min(20));
+    task.number += 1;
+    event_loop.after(pause.min(LONGEST_PAUSE), move |event_loop| {
+        attempt(event_loop, task);
     });
 }
 
@@ -174,29 +165,20 @@ impl<H: Handler> Source<H> for Attempt<H> {
 
     /// Writable: the attempt is over, one way or the other, and SO_ERROR tells which, connect(2).
     fn ready(&mut self, _: &mut EventLoop<H>, _: Token, _: Readiness) -> Next {
-        self.outcome = Some(sys::pending_error(self.socket.as_fd()));
+        self.outcome = sys::pending_error(self.socket.as_fd());
         Next::Remove
     }
 
     /// Out of the loop: over, or out of time.
     fn removed(self: Box<Self>, event_loop: &mut EventLoop<H>) {
-        if let Some(timer) = self.timer {
-            event_loop.cancel(timer);
-        }
         let Self {
             socket,
-            request,
-            number,
             outcome,
-            done,
-            ..
+            task,
         } = *self;
-        match outcome.unwrap_or(Err(Errno::ETIMEDOUT)) {
-            Ok(()) => done(event_loop, Ok(socket)),
-            Err(error) => {
-                drop(socket);
-                retry(event_loop, request, number, done, error);
-            }
+        match outcome {
+            Ok(()) => (task.done)(event_loop, Ok(socket)),
+            Err(error) => failed(event_loop, task, error),
         }
     }
 }

@@ -7,20 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buffer::Buffer;
-use crate::event_loop::EventLoop;
-use crate::handle::Remote;
-use crate::handler::{End, Handler};
-use crate::interest::Interest;
+use crate::buffer::Pool;
 use crate::order::Order;
-use crate::output::{Flushed, Output};
-use crate::sys;
-use crate::timer::{Tick, TimerId};
-use crate::token::Token;
-use crate::workers::Workers;
-
-/// Files and buffers that may wait in a connection's output before reading pauses.
-const MOST_PIECES: usize = 16;
+use crate::output::Output;
+use crate::sys::{self, Written};
+use crate::timer::Tick;
+use crate::{Buffer, End, EventLoop, Handler, Interest, Limits, Remote, TimerId, Token, Workers};
 
 /// Where a connection is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +55,8 @@ pub(crate) struct Link<H: Handler> {
     pub(crate) revisit: bool,
     /// It is on the loop's list of those to be visited again without an event.
     pub(crate) listed: bool,
+    /// Bytes thrown away since our direction has ended.
+    pub(crate) discarded: usize,
     /// Input that the handler left. `None` in an idle connection.
     pub(crate) kept: Option<Buffer>,
     /// What could not be sent at once. `None` in an idle connection.
@@ -87,7 +81,7 @@ impl<H: Handler> Link<H> {
             token,
             peer,
             phase: Phase::Open,
-            watched: None,
+            watched: Some(Interest::READ),
             input_ended: false,
             paused: false,
             full: false,
@@ -96,6 +90,7 @@ impl<H: Handler> Link<H> {
             completed: false,
             revisit: false,
             listed: false,
+            discarded: 0,
             kept: None,
             output: None,
             jobs: None,
@@ -117,7 +112,7 @@ impl<H: Handler> Link<H> {
     }
 
     /// Still may send?
-    fn sends(&self) -> bool {
+    pub(crate) fn sends(&self) -> bool {
         !matches!(self.phase, Phase::Draining | Phase::Dead(_))
     }
 
@@ -126,8 +121,7 @@ impl<H: Handler> Link<H> {
     }
 
     /// Should be read from?
-    pub(crate) fn reads(&self, event_loop: &EventLoop<H>) -> bool {
-        let limits = event_loop.limits();
+    pub(crate) fn reads(&self, limits: &Limits) -> bool {
         match self.phase {
             Phase::Open => {
                 !(self.input_ended || self.paused || self.full) && self.jobs() < limits.jobs
@@ -138,79 +132,6 @@ impl<H: Handler> Link<H> {
         }
     }
 
-    /// Looks at how much output there is: too much, enough, or little again.
-    pub(crate) fn measure(&mut self, event_loop: &EventLoop<H>) {
-        let limits = event_loop.limits();
-        let (queued, pieces) = match &self.output {
-            Some(output) => (output.queued(), output.pieces()),
-            None => (0, 0),
-        };
-        if queued > limits.output {
-            self.end(End::OutputOverflow);
-        } else if queued > limits.high_water || pieces > MOST_PIECES {
-            self.full = true;
-        } else if queued <= limits.low_water && pieces <= MOST_PIECES / 2 {
-            self.full = false;
-        }
-    }
-
-    /// Sends what is queued, as far as the kernel takes it.
-    pub(crate) fn flush(&mut self, event_loop: &mut EventLoop<H>) {
-        self.unflushed = false;
-        if !self.sends() {
-            // The handler appended after the end of our direction.
-            if let Some(output) = self.output.take() {
-                event_loop.pool().give_output(output);
-            }
-        }
-        let Some(output) = &mut self.output else {
-            return;
-        };
-        output.recount();
-        let before = output.queued();
-        match output.flush(self.fd.as_fd(), event_loop.pool()) {
-            Ok(Flushed::All) => {
-                self.completed = true;
-                if let Some(output) = self.output.take() {
-                    event_loop.pool().give_output(output);
-                }
-                self.progress(event_loop);
-            }
-            Ok(blocked) => {
-                // A file's bytes are not counted: a step of it is progress as well.
-                if output.queued() < before || blocked == Flushed::Enough || before == 0 {
-                    self.progress(event_loop);
-                }
-                if blocked == Flushed::Enough && event_loop.edge() {
-                    event_loop.list(self);
-                }
-            }
-            Err(error) => self.end(error.into()),
-        }
-        self.measure(event_loop);
-    }
-
-    fn progress(&mut self, event_loop: &EventLoop<H>) {
-        self.active = event_loop.now();
-        if self.phase != Phase::Open {
-            self.linger(event_loop);
-        }
-    }
-
-    /// From now on the peer has [`Limits::linger`](crate::Limits).
-    pub(crate) fn linger(&mut self, event_loop: &EventLoop<H>) {
-        self.deadline = event_loop.tick_after(event_loop.limits().linger);
-    }
-
-    fn append(&mut self, event_loop: &mut EventLoop<H>, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            let pool = event_loop.pool();
-            let output = self.output.get_or_insert_with(|| pool.lend_output());
-            output.append(pool, bytes);
-            self.measure(event_loop);
-        }
-    }
-
     /// The tick at which a time is up; `Tick::MAX` for never.
     pub(crate) fn expires(&self) -> Tick {
         match self.idle {
@@ -218,18 +139,6 @@ impl<H: Handler> Link<H> {
             // One is added for the part of a millisecond that `active` does not show.
             idle => self.deadline.min(self.active + Tick::from(idle) + 1),
         }
-    }
-
-    /// Sees to it that the wheel has an entry at or before the time at which this connection expires.
-    pub(crate) fn arm(&mut self, event_loop: &mut EventLoop<H>) {
-        let expires = self.expires();
-        if self.timer.is_some_and(|(_, at)| at <= expires) || expires == Tick::MAX {
-            return;
-        }
-        if let Some((timer, _)) = self.timer.take() {
-            event_loop.disarm(timer);
-        }
-        self.timer = Some((event_loop.arm(expires, self.token), expires));
     }
 }
 
@@ -254,70 +163,77 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// [`TcpConnection::send_parts`].
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() || !self.link.sends() {
+        if bytes.is_empty() {
             return;
         }
-        let mut taken = 0;
-        if self.link.output.is_none() {
-            match sys::write(self.link.fd.as_fd(), bytes, false) {
-                Ok(count) => taken = count,
-                Err(error) => return self.link.end(error.into()),
-            }
-            self.link.active = self.event_loop.now();
+        if let Some(taken) = self.send_now(|fd| sys::write(fd, bytes, false)) {
+            self.queue(&bytes[taken..]);
         }
-        self.link.completed |= taken == bytes.len();
-        self.link.append(self.event_loop, &bytes[taken..]);
     }
 
     /// Sends several pieces with one system call.
     pub fn send_parts(&mut self, parts: &[IoSlice]) {
-        if !self.link.sends() {
+        let Some(mut taken) = self.send_now(|fd| sys::write_parts(fd, parts)) else {
             return;
-        }
-        let mut taken = 0;
-        if self.link.output.is_none() {
-            match sys::write_parts(self.link.fd.as_fd(), parts) {
-                Ok(count) => taken = count,
-                Err(error) => return self.link.end(error.into()),
-            }
-            self.link.active = self.event_loop.now();
-            self.link.completed = true;
-        }
+        };
         for part in parts {
             let skipped = taken.min(part.len());
             taken -= skipped;
-            self.link.append(self.event_loop, &part[skipped..]);
+            self.queue(&part[skipped..]);
         }
+    }
+
+    /// How much the kernel has taken: nothing if something is queued, which is to go first. `None` if nothing may be sent.
+    #[inline]
+    fn send_now(&mut self, write: impl FnOnce(BorrowedFd) -> Written) -> Option<usize> {
+        if !self.link.sends() {
+            return None;
+        }
+        self.link.completed = true;
+        if self.link.output.is_some() {
+            return Some(0);
+        }
+        self.link.active = self.event_loop.now;
+        let written = write(self.link.fd.as_fd());
+        written.map_err(|error| self.link.end(error.into())).ok()
+    }
+
+    fn queue(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let (output, pool) = self.output();
+            output.append(pool, bytes);
+            self.measure();
+        }
+    }
+
+    fn output(&mut self) -> (&mut Output, &mut Pool) {
+        let pool = &mut self.event_loop.pool;
+        let output = self.link.output.get_or_insert_with(|| pool.lend_output());
+        (output, pool)
     }
 
     /// The output buffer, to append to. It goes out with one system call when the handler returns. If our direction has
     /// ended, it goes nowhere.
     pub fn out(&mut self) -> &mut Buffer {
         self.link.unflushed = true;
-        let pool = self.event_loop.pool();
-        let output = self.link.output.get_or_insert_with(|| pool.lend_output());
+        let (output, pool) = self.output();
         output.tail(pool)
     }
 
     /// Sends `length` bytes of a file from `offset` on, with sendfile(2), in order with what else is sent; a file that turns
     /// out to be shorter ends the connection. Several connections may share the descriptor: its own position is not used.
     pub fn send_file(&mut self, file: Arc<OwnedFd>, offset: u64, length: u64) {
-        if length == 0 || !self.link.sends() {
-            return;
+        if length > 0 {
+            // With the rest when the handler returns: a head that stands before it goes out in the same segment.
+            self.link.unflushed = true;
+            self.output().0.append_file(file, offset, length);
         }
-        let pool = self.event_loop.pool();
-        let output = self.link.output.get_or_insert_with(|| pool.lend_output());
-        output.append_file(file, offset, length);
-        // With the rest when the handler returns: a head that stands before it goes out in the same segment.
-        self.link.unflushed = true;
     }
 
     /// How many bytes are queued in memory, files not counted. They should be few: see [`Handler::write_complete`].
     pub fn queued(&self) -> usize {
-        self.link
-            .output
-            .as_ref()
-            .map_or(0, |output| output.queued())
+        let output = self.link.output.as_ref();
+        output.map_or(0, |output| output.queued())
     }
 
     /// True when everything sent is with the kernel.
@@ -375,12 +291,18 @@ impl<H: Handler> TcpConnection<'_, H> {
         self.link.paused = true;
     }
 
-    /// Reads on. Input that was left unconsumed is offered again at once.
+    /// Reads on. Input that was left unconsumed is offered again in the next turn.
     pub fn resume(&mut self) {
         if self.link.paused {
             self.link.paused = false;
-            self.link.revisit = true;
+            self.again();
         }
+    }
+
+    /// Has [`Handler::message`] called with what is left of the input in the next turn, when others had theirs. Until then
+    /// nothing is read behind it, and its end is not told.
+    pub fn again(&mut self) {
+        self.link.revisit = true;
     }
 
     /// Sets the time without a byte in either direction after which [`Handler::timeout`] is called.

@@ -16,8 +16,7 @@ pub use epoll::EpollDispatcher;
 pub use poll::PollDispatcher;
 pub use select::SelectDispatcher;
 
-use crate::interest::{Event, Interest};
-use crate::token::Token;
+use crate::{Event, Interest, Readiness, Token};
 
 /// Watches descriptors and tells which are ready. The descriptor stays open and the token stays the same from `add` to
 /// `remove`; the loop sees to that.
@@ -34,17 +33,15 @@ pub trait Dispatcher {
     fn add(&mut self, fd: BorrowedFd, token: Token, interest: Interest) -> Result<(), CallError>;
 
     /// Changes what is watched for. Under [`Trigger::Edge`] what is ready already is reported once more.
-    fn update(&mut self, fd: BorrowedFd, token: Token, interest: Interest)
-    -> Result<(), CallError>;
+    fn update(&mut self, fd: BorrowedFd, token: Token, wanted: Interest) -> Result<(), CallError>;
 
     /// Ends the watch. The descriptor is still open: a closed one that has a duplicate elsewhere would go on being
     /// reported, and could not be removed any more, epoll(7) question 6.
     fn remove(&mut self, fd: BorrowedFd, token: Token) -> Result<(), CallError>;
 
-    /// Waits until a descriptor is ready or the time is up (`None`: no limit), and appends what has happened to
-    /// `events`. A signal may end the wait early, with no events.
-    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>)
-    -> Result<(), CallError>;
+    /// Waits until a descriptor is ready, for `most` so long (`None`: no limit), and appends what has happened to `into`.
+    /// A signal may end the wait early, with no events.
+    fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError>;
 }
 
 /// When a dispatcher reports readiness, epoll(7).
@@ -86,7 +83,7 @@ impl DispatcherKind {
     /// A new dispatcher of this kind; only epoll can fail, for want of a descriptor.
     pub fn open(self) -> Result<Box<dyn Dispatcher>, CallError> {
         Ok(match self {
-            Self::Select => Box::new(SelectDispatcher::new()),
+            Self::Select => Box::new(SelectDispatcher::default()),
             Self::Poll => Box::new(PollDispatcher::default()),
             Self::Epoll(trigger) => Box::new(EpollDispatcher::new(trigger)?),
         })
@@ -121,4 +118,26 @@ impl FromStr for DispatcherKind {
 /// In milliseconds and rounded up: rounded down, the last fraction of a wait would be spent spinning.
 fn milliseconds(timeout: Duration) -> i32 {
     timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32
+}
+
+/// An interest in the bits of poll(2). Those of epoll_ctl(2) are the same.
+fn requested(interest: Interest) -> i16 {
+    let read = if interest.reads() {
+        libc::POLLIN | libc::POLLRDHUP
+    } else {
+        0
+    };
+    let write = if interest.writes() { libc::POLLOUT } else { 0 };
+    read | write
+}
+
+/// What the bits of poll(2) or epoll_wait(2) tell.
+fn returned(bits: i16) -> Readiness {
+    let has = |some: i16| bits & some != 0;
+    Readiness::default()
+        .with(Readiness::READABLE, has(libc::POLLIN))
+        .with(Readiness::WRITABLE, has(libc::POLLOUT))
+        .with(Readiness::ERROR, has(libc::POLLERR | libc::POLLNVAL))
+        .with(Readiness::HANGUP, has(libc::POLLHUP))
+        .with(Readiness::PEER_ENDED, has(libc::POLLRDHUP))
 }

@@ -5,52 +5,23 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use common::{Call as _, CallError};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use tracing::debug;
+use common::CallError;
+use tracing::{debug, warn};
 
+use crate::acceptor::Acceptor;
 use crate::buffer::Pool;
-use crate::connection::{Link, TcpConnection};
-use crate::dispatcher::{Dispatcher, Trigger};
-use crate::handle::{LoopHandle, Task, chain};
-use crate::handler::{End, Handler};
-use crate::interest::{Event, Interest, Readiness};
-use crate::io::Connection;
-use crate::limits::Limits;
-use crate::timer::{Tick, TimerId, Wheel};
-use crate::token::{Table, Token};
-use crate::waker::Woken;
+use crate::connection::{Link, Phase};
+use crate::handle::chain;
+use crate::source::Watch;
+use crate::sys::{Accepted, make_non_blocking};
+use crate::timer::Tick;
+use crate::{
+    Buffer, Dispatcher, End, Event, Handler, Interest, Limits, LoopHandle, MakeHandler, Next,
+    Readiness, Source, Table, TcpConnection, TimerId, Token, Trigger, Wheel,
+};
 
 /// How much one read can bring, in bytes. Each loop has one buffer of this size; connections have none.
 const SCRATCH: usize = 64 * 1024;
-
-/// A channel other than a connection: an acceptor, the waker, a connect under way, and whatever an application wants to
-/// wait for. There are few of them, so their calls may be dynamic ones.
-pub trait Source<H: Handler>: 'static {
-    /// The descriptor: open, and the same, for as long as the source lives.
-    fn fd(&self) -> BorrowedFd<'_>;
-
-    /// Something has happened to it.
-    fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, readiness: Readiness) -> Next;
-
-    /// It has been taken out of the loop.
-    fn removed(self: Box<Self>, event_loop: &mut EventLoop<H>) {
-        let _ = event_loop;
-    }
-}
-
-/// What becomes of a source after its call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// It stays as it is.
-    Keep,
-    /// It waits for this from now on.
-    Watch(Interest),
-    /// It was not done: call it once more in the next turn, when others had theirs.
-    Again,
-    /// It is taken out.
-    Remove,
-}
 
 /// What a token names.
 enum Channel<H: Handler> {
@@ -58,11 +29,17 @@ enum Channel<H: Handler> {
     Source(Box<dyn Source<H>>),
 }
 
+/// A connection and its handler, in one allocation.
+struct Connection<H: Handler> {
+    link: Link<H>,
+    handler: H,
+}
+
 /// What an application's timer does.
 type Call<H> = Box<dyn FnOnce(&mut EventLoop<H>)>;
 
 /// What a timer is for.
-enum Timer<H: Handler> {
+pub(crate) enum Timer<H: Handler> {
     Connection(Token),
     Call(Call<H>),
 }
@@ -80,24 +57,22 @@ enum Stopping {
 /// Waits for events and hands them to connections and other channels. It lives in one thread and locks nothing; other
 /// threads have a [`LoopHandle`].
 pub struct EventLoop<H: Handler> {
-    name: String,
     handle: LoopHandle<H>,
     dispatcher: Box<dyn Dispatcher>,
-    edge: bool,
-    limits: Limits,
+    pub(crate) edge: bool,
+    pub(crate) limits: Limits,
     channels: Table<Channel<H>>,
     /// Of the last wait.
     events: Vec<Event>,
     /// To be called in the next turn whether or not there is an event.
-    again: Vec<(Token, Readiness)>,
-    timers: Wheel<Timer<H>>,
+    again: Vec<Event>,
+    pub(crate) timers: Wheel<Timer<H>>,
     began: Instant,
     /// Milliseconds since it began, as of this turn.
-    now: Tick,
-    pool: Pool,
+    pub(crate) now: Tick,
+    pub(crate) pool: Pool,
     /// What connections read into.
-    pub(crate) scratch: Vec<u8>,
-    connections: usize,
+    pub(crate) scratch: Buffer,
     acceptors: Vec<Token>,
     stopping: Stopping,
 }
@@ -109,14 +84,11 @@ impl<H: Handler> EventLoop<H> {
         dispatcher: Box<dyn Dispatcher>,
         limits: Limits,
     ) -> Result<Self, CallError> {
-        debug!(
-            "set {} as dispatcher, {name}",
-            dispatcher.call().trim_end_matches("_wait")
-        );
+        let kind = dispatcher.call().trim_end_matches("_wait");
+        debug!("set {kind} as dispatcher, {name}");
         let handle = LoopHandle::new(name)?;
-        let waker = handle.waker();
+        let (waker, mut tasks) = (handle.waker(), Vec::new());
         let mut event_loop = Self {
-            name: name.into(),
             handle,
             edge: dispatcher.trigger() == Trigger::Edge,
             dispatcher,
@@ -128,27 +100,34 @@ impl<H: Handler> EventLoop<H> {
             began: Instant::now(),
             now: 0,
             pool: Pool::default(),
-            scratch: vec![0; SCRATCH],
-            connections: 0,
+            scratch: Buffer::with_capacity(SCRATCH),
             acceptors: Vec::new(),
             stopping: Stopping::No,
         };
-        event_loop.add(Box::new(Woken::new(waker)), Interest::READ)?;
+        event_loop.watch(waker, Interest::READ, move |event_loop, waker, _| {
+            waker.clear();
+            debug!("wakeup, {}", event_loop.name());
+            event_loop.handle.take_tasks(&mut tasks);
+            for task in tasks.drain(..) {
+                task(event_loop);
+            }
+            Next::Keep
+        })?;
         Ok(event_loop)
     }
 
     /// Runs until the loop was [stopped](EventLoop::stop) and its last connection is gone. The only errors are those of
     /// the dispatcher's wait, which make no progress possible.
     pub fn run(&mut self) -> Result<(), CallError> {
-        debug!("event loop run, {}", self.name);
-        while self.stopping != Stopping::Told || self.connections > 0 {
+        debug!("event loop run, {}", self.name());
+        while self.stopping != Stopping::Told || self.connections() > 0 {
             self.turn(None)?;
             if let Stopping::Asked(within) = self.stopping {
                 self.turn(Some(Duration::ZERO))?;
                 self.tell_stop(within);
             }
         }
-        debug!("event loop end, {}", self.name);
+        debug!("event loop end, {}", self.name());
         Ok(())
     }
 
@@ -157,20 +136,21 @@ impl<H: Handler> EventLoop<H> {
         let timeout = self.until_next_timer(at_most);
         let mut events = mem::take(&mut self.events);
         self.dispatcher.wait(&mut events, timeout)?;
-        debug!("{} wakeup, {}", self.dispatcher.call(), self.name);
+        debug!("{} wakeup, {}", self.dispatcher.call(), self.name());
         self.now = self.began.elapsed().as_millis() as Tick;
         // Whoever asks to be called again while this goes on is called in the next turn.
-        events.extend(
-            self.again
-                .drain(..)
-                .map(|(token, readiness)| Event { token, readiness }),
-        );
+        events.append(&mut self.again);
         for event in events.drain(..) {
             self.dispatch(event);
         }
         self.events = events;
         while let Some(timer) = self.timers.pop_due(self.now) {
-            self.fire(timer);
+            match timer {
+                Timer::Call(call) => call(self),
+                Timer::Connection(token) => {
+                    self.with(token, |handler, connection| connection.timer_fired(handler));
+                }
+            }
         }
         Ok(())
     }
@@ -191,21 +171,20 @@ impl<H: Handler> EventLoop<H> {
     /// Calls the channel that an event is for. There may be none: it was closed by an earlier event of the same wait.
     /// A channel is out of the table during its call, so the call may do with the loop what it likes.
     #[inline]
-    fn dispatch(&mut self, event: Event) {
-        let Event { token, readiness } = event;
+    fn dispatch(&mut self, Event { token, readiness }: Event) {
         match self.channels.take(token) {
-            Some(Channel::Connection(mut connection)) => {
-                let fd = connection.link.fd.as_raw_fd();
-                self.log_event(fd, readiness);
-                if readiness == Readiness::default() {
-                    connection.visit(self);
-                } else {
-                    connection.ready(self, readiness);
-                }
-                self.put_back(connection);
+            Some(Channel::Connection(connection)) => {
+                self.log_event(connection.link.fd.as_fd(), readiness);
+                self.call(connection, |handler, connection| {
+                    if readiness == Readiness::default() {
+                        connection.visit(handler);
+                    } else {
+                        connection.ready(handler, readiness);
+                    }
+                });
             }
             Some(Channel::Source(mut source)) => {
-                self.log_event(source.fd().as_raw_fd(), readiness);
+                self.log_event(source.fd(), readiness);
                 let next = source.ready(self, token, readiness);
                 self.follow(token, source, next, readiness);
             }
@@ -214,75 +193,68 @@ impl<H: Handler> EventLoop<H> {
     }
 
     #[inline]
-    fn log_event(&self, fd: i32, readiness: Readiness) {
-        if readiness.reads() {
-            debug!("get message channel fd=={fd} for read, {}", self.name);
-        }
-        if readiness.any(Readiness::WRITABLE) {
-            debug!("get message channel fd=={fd} for write, {}", self.name);
-        }
-        debug!(
-            "activate channel fd == {fd}, revents={}, {}",
-            readiness.bits(),
-            self.name
-        );
-    }
-
-    fn follow(
-        &mut self,
-        token: Token,
-        source: Box<dyn Source<H>>,
-        next: Next,
-        readiness: Readiness,
-    ) {
-        let mut removed = next == Next::Remove;
-        if let Next::Watch(interest) = next {
-            debug!(
-                "update channel fd == {}, {}",
-                source.fd().as_raw_fd(),
-                self.name
-            );
-            let outcome = self.dispatcher.update(source.fd(), token, interest);
-            removed |= outcome.is_err();
-        }
-        if next == Next::Again {
-            self.again.push((token, readiness));
-        }
-        if let Err(Channel::Source(source)) = self.channels.put(token, Channel::Source(source)) {
-            // Its own callback, or one that it called, has removed it.
-            self.discard(token, source);
-        } else if removed {
-            self.remove(token);
-        }
-    }
-
-    fn fire(&mut self, timer: Timer<H>) {
-        match timer {
-            Timer::Call(call) => call(self),
-            Timer::Connection(token) => {
-                if let Some(Channel::Connection(mut connection)) = self.channels.take(token) {
-                    connection.timer_fired(self);
-                    self.put_back(connection);
-                }
+    fn log_event(&self, fd: BorrowedFd, readiness: Readiness) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (fd, name) = (fd.as_raw_fd(), self.name());
+            if readiness.reads() {
+                debug!("get message channel fd=={fd} for read, {name}");
             }
+            if readiness.any(Readiness::WRITABLE) {
+                debug!("get message channel fd=={fd} for write, {name}");
+            }
+            let bits = readiness.bits();
+            debug!("activate channel fd == {fd}, revents={bits}, {name}");
         }
     }
 
-    // Channels.
+    // What the dispatcher watches.
 
-    /// Adds a source. Fails where the dispatcher cannot watch its descriptor.
+    /// Changes what a descriptor is watched for; `None` is not at all.
+    pub(crate) fn rewatch(
+        &mut self,
+        fd: BorrowedFd,
+        token: Token,
+        before: Option<Interest>,
+        wanted: Option<Interest>,
+    ) -> Result<(), CallError> {
+        let log = |what: &str| debug!("{what} channel fd == {}, {}", fd.as_raw_fd(), self.name());
+        match (before, wanted) {
+            (None, Some(wanted)) => {
+                log("add");
+                self.dispatcher.add(fd, token, wanted)
+            }
+            (Some(before), Some(wanted)) if before != wanted => {
+                log("update");
+                self.dispatcher.update(fd, token, wanted)
+            }
+            (Some(_), None) => {
+                log("remove");
+                self.dispatcher.remove(fd, token)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // Sources.
+
+    /// Adds a source. Fails where the dispatcher cannot watch its descriptor; then it is out again.
     pub fn add(
         &mut self,
         source: Box<dyn Source<H>>,
         interest: Interest,
     ) -> Result<Token, CallError> {
         let token = self.channels.reserve();
-        if let Err(error) = self.register(source.fd(), token, interest) {
-            self.channels.remove(token);
-            return Err(error);
+        match self.rewatch(source.fd(), token, None, Some(interest)) {
+            Ok(()) => {
+                let _ = self.channels.put(token, Channel::Source(source));
+                Ok(token)
+            }
+            Err(error) => {
+                self.channels.remove(token);
+                source.removed(self);
+                Err(error)
+            }
         }
-        let _ = self.channels.put(token, Channel::Source(source));
-        Ok(token)
     }
 
     /// Watches anything that has a descriptor, and calls `ready` with it: a datagram socket, a timerfd, a signalfd, a
@@ -301,11 +273,6 @@ impl<H: Handler> EventLoop<H> {
         let Some(Channel::Source(source)) = self.channels.get(token) else {
             return false;
         };
-        debug!(
-            "update channel fd == {}, {}",
-            source.fd().as_raw_fd(),
-            self.name
-        );
         self.dispatcher.update(source.fd(), token, interest).is_ok()
     }
 
@@ -320,55 +287,37 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn discard(&mut self, token: Token, source: Box<dyn Source<H>>) {
-        self.unregister(source.fd(), token);
+        if let Err(error) = self.rewatch(source.fd(), token, Some(Interest::NONE), None) {
+            warn!("{}", chain(&error));
+        }
         source.removed(self);
     }
 
-    /// Adds an acceptor, to be removed when the loop stops.
-    pub(crate) fn add_acceptor(
-        &mut self,
-        acceptor: Box<dyn Source<H>>,
-    ) -> Result<Token, CallError> {
-        let token = self.add(acceptor, Interest::READ)?;
-        self.acceptors.push(token);
-        Ok(token)
-    }
-
-    fn register(
-        &mut self,
-        fd: BorrowedFd,
-        token: Token,
-        interest: Interest,
-    ) -> Result<(), CallError> {
-        debug!("add channel fd == {}, {}", fd.as_raw_fd(), self.name);
-        self.dispatcher.add(fd, token, interest)
-    }
-
-    fn unregister(&mut self, fd: BorrowedFd, token: Token) {
-        debug!("remove channel fd == {}, {}", fd.as_raw_fd(), self.name);
-        if let Err(error) = self.dispatcher.remove(fd, token) {
-            tracing::warn!("{}", chain(&error));
+    /// Does what a source has answered.
+    fn follow(&mut self, token: Token, source: Box<dyn Source<H>>, next: Next, event: Readiness) {
+        if let Err(Channel::Source(source)) = self.channels.put(token, Channel::Source(source)) {
+            // Its own callback, or one that it called, has removed it.
+            return self.discard(token, source);
         }
-    }
-
-    /// Changes what a connection's descriptor is watched for; `mute` for not at all.
-    pub(crate) fn rewatch(
-        &mut self,
-        fd: BorrowedFd,
-        token: Token,
-        before: Option<Interest>,
-        wanted: Interest,
-        mute: bool,
-    ) -> Result<(), CallError> {
-        match before {
-            Some(_) if mute => self.unregister(fd, token),
-            Some(before) if before != wanted => {
-                debug!("update channel fd == {}, {}", fd.as_raw_fd(), self.name);
-                self.dispatcher.update(fd, token, wanted)?;
+        match next {
+            Next::Keep => {}
+            Next::Watch(interest) => {
+                if !self.set_interest(token, interest) {
+                    self.remove(token);
+                }
             }
-            None if !mute => self.register(fd, token, wanted)?,
-            _ => {}
+            Next::Again => self.again.push(Event {
+                token,
+                readiness: event,
+            }),
+            Next::Remove => self.remove(token),
         }
+    }
+
+    /// Adds an acceptor, to be removed when the loop stops.
+    pub(crate) fn add_acceptor(&mut self, acceptor: Acceptor<H>) -> Result<(), CallError> {
+        let token = self.add(Box::new(acceptor), Interest::READ)?;
+        self.acceptors.push(token);
         Ok(())
     }
 
@@ -383,46 +332,42 @@ impl<H: Handler> EventLoop<H> {
         handler: H,
     ) -> Result<Token, CallError> {
         make_non_blocking(socket.as_fd())?;
-        self.adopt_non_blocking(socket, peer, handler)
-    }
-
-    pub(crate) fn adopt_non_blocking(
-        &mut self,
-        socket: OwnedFd,
-        peer: Option<SocketAddr>,
-        handler: H,
-    ) -> Result<Token, CallError> {
         self.handle.count(1);
         self.adopt_counted(socket, peer, handler)
     }
 
-    /// For a connection that was counted when it was placed. It stays counted throughout: a gap, however short, would make
-    /// this loop look emptier than it is to whoever places the next.
-    pub(crate) fn adopt_counted(
+    /// Takes in a connection that was accepted, and counted when it was placed. It stays counted throughout: a gap, however
+    /// short, would make this loop look emptier than it is to whoever places the next.
+    pub(crate) fn take_in(&mut self, (socket, peer): Accepted, make: &MakeHandler<H>) {
+        if let Err(error) = self.adopt_counted(socket, peer, make(peer)) {
+            warn!("a connection is closed at once: {}", chain(&error));
+        }
+    }
+
+    fn adopt_counted(
         &mut self,
         socket: OwnedFd,
         peer: Option<SocketAddr>,
         handler: H,
     ) -> Result<Token, CallError> {
         let token = self.channels.reserve();
-        if let Err(error) = self.register(socket.as_fd(), token, Interest::READ) {
+        if let Err(error) = self.rewatch(socket.as_fd(), token, None, Some(Interest::READ)) {
             self.channels.remove(token);
             self.handle.count(-1);
             return Err(error);
         }
-        let mut link = Link::new(socket, token, peer, self.now);
-        link.watched = Some(Interest::READ);
-        let mut connection = Box::new(Connection { link, handler });
-        self.connections += 1;
-        let (idle, stopping) = (self.limits.idle, self.stopping);
-        connection.with(self, |handler, connection| {
-            connection.set_idle(idle);
-            handler.connected(connection);
-            if stopping == Stopping::Told {
-                handler.stopping(connection);
-            }
-        });
-        self.put_back(connection);
+        let link = Link::new(socket, token, peer, self.now);
+        let (idle, told) = (self.limits.idle, self.stopping == Stopping::Told);
+        self.call(
+            Box::new(Connection { link, handler }),
+            |handler, connection| {
+                connection.set_idle(idle);
+                handler.connected(connection);
+                if told {
+                    handler.stopping(connection);
+                }
+            },
+        );
         Ok(token)
     }
 
@@ -433,11 +378,7 @@ impl<H: Handler> EventLoop<H> {
         task: impl FnOnce(&mut H, &mut TcpConnection<H>) -> R,
     ) -> Option<R> {
         match self.channels.take(token)? {
-            Channel::Connection(mut connection) => {
-                let result = connection.with(self, task);
-                self.put_back(connection);
-                Some(result)
-            }
+            Channel::Connection(connection) => Some(self.call(connection, task)),
             source => {
                 let _ = self.channels.put(token, source);
                 None
@@ -445,46 +386,72 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Puts a connection back after its call, or ends it.
+    /// Has something done with a connection that is out of the table, and puts it back, or ends it.
     #[inline]
-    fn put_back(&mut self, mut connection: Box<Connection<H>>) {
-        if connection.link.is_dead() {
-            return self.bury(&mut connection);
+    fn call<R>(
+        &mut self,
+        mut connection: Box<Connection<H>>,
+        task: impl FnOnce(&mut H, &mut TcpConnection<H>) -> R,
+    ) -> R {
+        let Connection { link, handler } = &mut *connection;
+        let mut view = TcpConnection {
+            link,
+            event_loop: self,
+        };
+        let result = task(handler, &mut view);
+        view.settle(handler);
+        if let Phase::Dead(end) = connection.link.phase {
+            self.bury(&mut connection, end);
+        } else {
+            let token = connection.link.token;
+            let _ = self.channels.put(token, Channel::Connection(connection));
         }
-        let _ = self
-            .channels
-            .put(connection.link.token, Channel::Connection(connection));
+        result
     }
 
     /// The end: out of the dispatcher, the timers and the table while the descriptor is open; then the handler is told;
     /// then the descriptor is closed, and its number free for another.
     #[cold]
-    fn bury(&mut self, connection: &mut Connection<H>) {
-        let link = &mut connection.link;
-        if link.watched.take().is_some() {
-            self.unregister(link.fd.as_fd(), link.token);
+    fn bury(&mut self, Connection { link, handler }: &mut Connection<H>, end: End) {
+        let watched = link.watched.take();
+        if let Err(error) = self.rewatch(link.fd.as_fd(), link.token, watched, None) {
+            warn!("{}", chain(&error));
         }
         if let Some((timer, _)) = link.timer.take() {
             self.timers.cancel(timer);
-        }
-        if let Some(output) = link.output.take() {
-            self.pool.give_output(output);
         }
         if let Some(kept) = link.kept.take() {
             self.pool.give(kept);
         }
         self.channels.remove(link.token);
-        self.connections -= 1;
         self.handle.count(-1);
-        connection.closed(self);
+        let event_loop = self;
+        let mut view = TcpConnection { link, event_loop };
+        view.drop_output();
+        handler.closed(&mut view, end);
     }
 
-    /// How many connections there are.
+    /// How many connections there are, those on their way to this loop included.
     pub fn connections(&self) -> usize {
-        self.connections
+        self.handle.connections()
+    }
+
+    /// Has a connection visited in the next turn.
+    pub(crate) fn list(&mut self, link: &mut Link<H>) {
+        if !mem::replace(&mut link.listed, true) {
+            self.again.push(Event {
+                token: link.token,
+                readiness: Readiness::default(),
+            });
+        }
     }
 
     // Time.
+
+    /// The time at which this turn began.
+    pub fn now(&self) -> Instant {
+        self.began + Duration::from_millis(self.now)
+    }
 
     /// Calls `call` once, `after` from now. Never early; late by 3 % and a millisecond at most, if nothing blocks the loop.
     pub fn after(
@@ -502,22 +469,11 @@ impl<H: Handler> EventLoop<H> {
         self.timers.cancel(timer).is_some()
     }
 
-    pub(crate) fn arm(&mut self, at: Tick, token: Token) -> TimerId {
-        self.timers.insert(at, Timer::Connection(token))
-    }
-
-    pub(crate) fn disarm(&mut self, timer: TimerId) {
-        self.timers.cancel(timer);
-    }
-
-    pub(crate) fn now(&self) -> Tick {
-        self.now
-    }
-
-    /// The tick `after` from now. One is added for the part of a millisecond that `now` does not show.
+    /// The tick `after` from now, at most years ahead. Rounded up, and one is added for the part of a millisecond that
+    /// `now` does not show.
     pub(crate) fn tick_after(&self, after: Duration) -> Tick {
-        let milliseconds = after.as_nanos().div_ceil(1_000_000).min(1 << 48);
-        self.now + milliseconds as Tick + 1
+        let milliseconds = after.subsec_nanos().div_ceil(1_000_000);
+        self.now + after.as_secs().min(1 << 32) * 1000 + Tick::from(milliseconds) + 1
     }
 
     // The end.
@@ -526,15 +482,13 @@ impl<H: Handler> EventLoop<H> {
     /// ([`Handler::stopping`]), and [`run`](EventLoop::run) returns when the last one is gone; after `within`, those that
     /// are left are closed. Asked a second time with no time left, they are closed now.
     pub fn stop(&mut self, within: Duration) {
-        if self.stopping != Stopping::No {
-            if within.is_zero() {
-                self.close_all();
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Asked(within);
+            for acceptor in mem::take(&mut self.acceptors) {
+                self.remove(acceptor);
             }
-            return;
-        }
-        self.stopping = Stopping::Asked(within);
-        for acceptor in mem::take(&mut self.acceptors) {
-            self.remove(acceptor);
+        } else if within.is_zero() {
+            self.close_all();
         }
     }
 
@@ -552,7 +506,7 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    // What the parts of the loop have of each other.
+    // What it is made of.
 
     /// The loop for other threads.
     pub fn handle(&self) -> LoopHandle<H> {
@@ -561,33 +515,12 @@ impl<H: Handler> EventLoop<H> {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.handle.name()
     }
 
     /// The bounds of its connections.
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    #[inline]
-    pub(crate) fn edge(&self) -> bool {
-        self.edge
-    }
-
-    #[inline]
-    pub(crate) fn pool(&mut self) -> &mut Pool {
-        &mut self.pool
-    }
-
-    /// Has a connection visited in the next turn.
-    pub(crate) fn list(&mut self, link: &mut Link<H>) {
-        if !mem::replace(&mut link.listed, true) {
-            self.again.push((link.token, Readiness::default()));
-        }
-    }
-
-    pub(crate) fn take_tasks(&self, batch: &mut Vec<Task<H>>) {
-        self.handle.take_tasks(batch);
     }
 }
 
@@ -597,33 +530,4 @@ impl<H: Handler> Drop for EventLoop<H> {
         self.handle.close();
         self.close_all();
     }
-}
-
-struct Watch<S, F> {
-    subject: S,
-    ready: F,
-}
-
-impl<H, S, F> Source<H> for Watch<S, F>
-where
-    H: Handler,
-    S: AsFd + 'static,
-    F: FnMut(&mut EventLoop<H>, &mut S, Readiness) -> Next + 'static,
-{
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.subject.as_fd()
-    }
-
-    fn ready(&mut self, event_loop: &mut EventLoop<H>, _: Token, readiness: Readiness) -> Next {
-        (self.ready)(event_loop, &mut self.subject, readiness)
-    }
-}
-
-/// Sets O_NONBLOCK and leaves the other flags alone, fcntl(2).
-pub(crate) fn make_non_blocking(fd: BorrowedFd) -> Result<(), CallError> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).call("fcntl F_GETFL")?);
-    if !flags.contains(OFlag::O_NONBLOCK) {
-        fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).call("fcntl F_SETFL")?;
-    }
-    Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,12 +9,10 @@ use std::time::Duration;
 use common::CallError;
 use tracing::warn;
 
-use crate::connection::TcpConnection;
-use crate::event_loop::EventLoop;
-use crate::handler::Handler;
+use crate::sys::Accepted;
 use crate::tasks::TaskQueue;
-use crate::token::Token;
 use crate::waker::Waker;
+use crate::{EventLoop, Handler, TcpConnection, Token};
 
 /// Something to be done in a loop's own thread.
 pub(crate) type Task<H> = Box<dyn FnOnce(&mut EventLoop<H>) + Send>;
@@ -55,29 +52,20 @@ impl<H: Handler> LoopHandle<H> {
         &self,
         task: impl FnOnce(&mut EventLoop<H>) + Send + 'static,
     ) -> Result<(), LoopEnded> {
-        self.0
-            .tasks
-            .push(Box::new(task), || self.0.waker.wake())
-            .map_err(|_| LoopEnded)
+        let pushed = self.0.tasks.push(Box::new(task), || self.0.waker.wake());
+        pushed.map_err(|_| LoopEnded)
     }
 
     /// Gives a connected, non-blocking socket to the loop. It is counted at once, so that the next one is placed with this one in
     /// mind; everything else happens in the loop's own thread: nobody sees a connection half built.
-    pub(crate) fn place(
-        &self,
-        socket: OwnedFd,
-        peer: Option<SocketAddr>,
-        make: &MakeHandler<H>,
-    ) -> Result<(), LoopEnded> {
+    pub(crate) fn place(&self, accepted: Accepted, make: &MakeHandler<H>) {
         self.count(1);
         let make = Arc::clone(make);
-        let placed = self.queue(move |event_loop| {
-            let handler = make(peer);
-            if let Err(error) = event_loop.adopt_counted(socket, peer, handler) {
-                warn!("a connection is closed at once: {}", chain(&error));
-            }
-        });
-        placed.inspect_err(|LoopEnded| self.count(-1))
+        let placed = self.queue(move |event_loop| event_loop.take_in(accepted, &make));
+        if let Err(ended) = placed {
+            self.count(-1);
+            warn!("a connection is closed at once: {ended}");
+        }
     }
 
     /// Asks the loop to stop, [`EventLoop::stop`].
@@ -96,9 +84,8 @@ impl<H: Handler> LoopHandle<H> {
     }
 
     pub(crate) fn count(&self, change: isize) {
-        self.0
-            .connections
-            .fetch_add(change as usize, Ordering::Relaxed);
+        let connections = &self.0.connections;
+        connections.fetch_add(change as usize, Ordering::Relaxed);
     }
 
     pub(crate) fn waker(&self) -> Arc<Waker> {
@@ -180,8 +167,6 @@ impl<H: Handler> fmt::Debug for Remote<H> {
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use crate::buffer::Input;
-use crate::connection::TcpConnection;
+use crate::{Input, TcpConnection};
 
 /// A connection's side of the application. Each connection has a value of this type, made when it is accepted; all calls
 /// come from the thread of the connection's loop, one at a time, so that nothing in it needs a lock.

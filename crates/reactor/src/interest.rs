@@ -1,6 +1,6 @@
 //! What a channel waits for, and what has happened to it.
 
-use crate::token::Token;
+use crate::Token;
 
 /// What a channel wants to hear about. Errors and hang-ups are reported in any case, as epoll(7) and poll(2) do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,66 +4,55 @@
 use std::mem;
 use std::os::fd::AsFd;
 
-use crate::buffer::Input;
-use crate::connection::{Link, Phase, TcpConnection};
-use crate::event_loop::EventLoop;
-use crate::handler::{End, Handler, Timeout};
-use crate::interest::{Interest, Readiness};
+use nix::errno::Errno;
+
+use crate::connection::Phase;
+use crate::event_loop::Timer;
+use crate::output::STEP;
 use crate::sys::{self, Read};
 use crate::timer::Tick;
+use crate::{Buffer, End, Handler, Input, Interest, Readiness, TcpConnection, Timeout};
 
 /// How often a connection may read or send anew in one turn of the loop, before others have theirs.
 const ROUNDS: usize = 16;
 
-/// The least room that a read into kept input gets, in bytes.
+/// The least room that a read gets, in bytes.
 const LEAST_READ: usize = 4096;
 
-/// A connection and its handler, in one allocation.
-pub(crate) struct Connection<H: Handler> {
-    pub(crate) link: Link<H>,
-    pub(crate) handler: H,
-}
+/// Files and buffers that may wait in a connection's output before reading pauses.
+const MOST_PIECES: usize = 16;
 
-impl<H: Handler> Connection<H> {
-    /// Calls the handler with the connection.
-    #[inline]
-    fn call<R>(
-        &mut self,
-        event_loop: &mut EventLoop<H>,
-        callback: impl FnOnce(&mut H, &mut TcpConnection<H>) -> R,
-    ) -> R {
-        let link = &mut self.link;
-        callback(&mut self.handler, &mut TcpConnection { link, event_loop })
-    }
+impl<H: Handler> TcpConnection<'_, H> {
+    // Events.
 
     /// An event has come in. Writing goes first: it makes room.
     #[inline]
-    pub(crate) fn ready(&mut self, event_loop: &mut EventLoop<H>, readiness: Readiness) {
+    pub(crate) fn ready(&mut self, handler: &mut H, readiness: Readiness) {
         if readiness.any(Readiness::BROKEN) {
-            self.output_broken(event_loop, readiness);
+            self.output_broken(readiness);
         } else if readiness.any(Readiness::WRITABLE) {
-            self.link.flush(event_loop);
+            self.flush();
         }
-        if readiness.reads() && self.link.reads(event_loop) {
-            self.read(event_loop, readiness);
+        // One that is listed is visited in this turn as well.
+        if readiness.reads() && self.reads() && !self.link.listed {
+            self.read(handler, readiness.any(Readiness::ENDED));
         }
-        self.settle(event_loop);
     }
 
     /// An error or a hang-up: the peer takes nothing any more. What it had sent is still there to be read; the end, or the
     /// error, comes after it.
     #[cold]
-    fn output_broken(&mut self, event_loop: &mut EventLoop<H>, readiness: Readiness) {
+    fn output_broken(&mut self, readiness: Readiness) {
         self.link.hung_up |= readiness.any(Readiness::HANGUP);
-        if let Some(output) = self.link.output.take() {
-            event_loop.pool().give_output(output);
+        if self.link.output.is_some() {
+            self.drop_output();
             self.link.full = false;
             if self.link.phase != Phase::Open {
                 self.link.end(End::Reset);
             }
         }
         if readiness.any(Readiness::ERROR)
-            && !self.link.reads(event_loop)
+            && !self.reads()
             && let Err(error) = sys::pending_error(self.link.fd.as_fd())
         {
             self.link.end(error.into());
@@ -71,302 +60,312 @@ impl<H: Handler> Connection<H> {
     }
 
     /// A visit without an event: something was left to do when the last one ended.
-    pub(crate) fn visit(&mut self, event_loop: &mut EventLoop<H>) {
+    pub(crate) fn visit(&mut self, handler: &mut H) {
         self.link.listed = false;
-        if event_loop.edge() {
+        if self.event_loop.edge {
             // No further event will tell of what was left.
-            self.link.flush(event_loop);
-            if self.link.reads(event_loop) {
-                self.read(event_loop, Readiness::ENDED);
+            self.flush();
+            if self.reads() {
+                self.read(handler, true);
             }
-        } else if self.link.revisit && self.link.reads(event_loop) {
-            self.replay(event_loop);
+        } else if self.link.revisit && self.reads() {
+            self.replay(handler);
         }
-        self.settle(event_loop);
+    }
+
+    /// The loop's timer for this connection has fired, perhaps too early: there was activity since it was set.
+    pub(crate) fn timer_fired(&mut self, handler: &mut H) {
+        self.link.timer = None;
+        let now = self.event_loop.now;
+        if self.link.expires() > now {
+            return;
+        }
+        let which = match self.link.deadline <= now {
+            true => Timeout::Deadline,
+            false => Timeout::Idle,
+        };
+        self.link.active = now;
+        self.link.deadline = Tick::MAX;
+        match self.link.phase {
+            Phase::Open => handler.timeout(self, which),
+            _ => self.link.end(End::TimedOut),
+        }
+    }
+
+    // Input.
+
+    pub(crate) fn reads(&self) -> bool {
+        self.link.reads(&self.event_loop.limits)
     }
 
     /// Reads once where readiness is reported as long as it lasts: a short read means that there was no more, and if there
     /// is, we will hear. Otherwise until nothing is left, epoll(7) question 9: a short read, unless the end or an error
-    /// was reported as well, which only a read tells.
+    /// was reported as well (`ended`), which only a read tells.
     #[inline]
-    fn read(&mut self, event_loop: &mut EventLoop<H>, readiness: Readiness) {
+    fn read(&mut self, handler: &mut H, ended: bool) {
         if self.link.revisit {
-            self.replay(event_loop);
-            if !self.link.reads(event_loop) {
+            self.replay(handler);
+            if self.link.revisit || !self.reads() {
                 self.link.revisit = true;
                 return;
             }
         }
-        if !event_loop.edge() {
-            self.read_once(event_loop);
+        if !self.event_loop.edge {
+            self.read_once(handler, ended);
             return;
         }
         for _ in 0..ROUNDS {
-            let drained = self.read_once(event_loop);
-            if drained == Drained::Yes {
+            if !self.read_once(handler, ended) {
                 return;
             }
-            if !self.link.reads(event_loop) {
+            if self.link.revisit || !self.reads() {
                 self.link.revisit = true;
                 return;
             }
-            if drained == Drained::Perhaps && !readiness.any(Readiness::ENDED) {
-                return;
-            }
         }
-        event_loop.list(&mut self.link);
+        self.event_loop.list(self.link);
     }
 
+    /// Reads into the loop's own buffer, and the handler sees the bytes there. If some were kept, it reads behind those, so
+    /// that the handler sees one piece. True if there may be more.
     #[inline]
-    fn read_once(&mut self, event_loop: &mut EventLoop<H>) -> Drained {
-        match self.link.phase {
-            Phase::Draining => self.discard(event_loop),
-            _ if self.link.kept.is_some() => self.read_behind_kept(event_loop),
-            _ => self.read_fresh(event_loop),
-        }
-    }
-
-    /// Nothing is kept: reads into the loop's own buffer, and the handler sees it there.
-    #[inline]
-    fn read_fresh(&mut self, event_loop: &mut EventLoop<H>) -> Drained {
-        let mut scratch = mem::take(&mut event_loop.scratch);
-        let read = sys::read(self.link.fd.as_fd(), &mut scratch);
-        if let Read::Data(count) = read {
-            self.link.active = event_loop.now();
-            let mut input = Input::new(&scratch[..count]);
-            self.call(event_loop, |handler, connection| {
-                handler.message(connection, &mut input);
-            });
-            if !input.is_empty() && !self.link.is_dead() {
-                let mut kept = event_loop.pool().lend();
-                kept.append(&input);
-                self.link.kept = Some(kept);
-                self.check_kept(event_loop);
-            }
-        }
-        let drained = self.after_read(event_loop, read, scratch.len());
-        event_loop.scratch = scratch;
-        drained
-    }
-
-    /// Something is kept: reads behind it, so that the handler sees one piece.
-    fn read_behind_kept(&mut self, event_loop: &mut EventLoop<H>) -> Drained {
-        let Some(kept) = &mut self.link.kept else {
-            return Drained::Yes;
-        };
-        kept.reserve(LEAST_READ.max(kept.len()));
-        let room = kept.room();
+    fn read_once(&mut self, handler: &mut H, ended: bool) -> bool {
+        let kept = self.link.kept.take();
+        let fresh = kept.is_none();
+        let mut buffer = kept.unwrap_or_else(|| mem::take(&mut self.event_loop.scratch));
+        buffer.reserve(LEAST_READ.max(buffer.len()));
+        let room = buffer.room();
         let length = room.len();
         let read = sys::read(self.link.fd.as_fd(), room);
         if let Read::Data(count) = read {
-            kept.filled(count);
-            self.link.active = event_loop.now();
-            self.replay(event_loop);
+            buffer.filled(count);
+            self.link.active = self.event_loop.now;
+            match self.link.phase {
+                Phase::Draining => self.discard(&mut buffer),
+                _ => self.offer(handler, &mut buffer),
+            }
         }
-        self.after_read(event_loop, read, length)
-    }
-
-    /// Offers the kept input.
-    fn replay(&mut self, event_loop: &mut EventLoop<H>) {
-        self.link.revisit = false;
-        let Some(mut kept) = self.link.kept.take() else {
-            return;
-        };
-        let mut input = Input::new(&kept);
-        self.call(event_loop, |handler, connection| {
-            handler.message(connection, &mut input);
-        });
-        let consumed = kept.len() - input.len();
-        kept.consume(consumed);
-        if kept.is_empty() {
-            event_loop.pool().give(kept);
+        if !fresh {
+            self.keep(buffer);
         } else {
-            self.link.kept = Some(kept);
-            self.check_kept(event_loop);
+            if !buffer.is_empty() {
+                let mut kept = self.event_loop.pool.lend();
+                kept.append(&buffer);
+                self.link.kept = Some(kept);
+                buffer.clear();
+            }
+            self.event_loop.scratch = buffer;
         }
+        match read {
+            Read::Data(count) => return count == length || ended,
+            Read::Blocked => {}
+            Read::Failed(error) => self.link.end(error.into()),
+            Read::End => self.end_of_input(handler),
+        }
+        false
     }
 
-    /// A handler that waits for more than the connection may hold would wait for ever.
-    fn check_kept(&mut self, event_loop: &EventLoop<H>) {
-        let kept = self.link.kept.as_ref().map_or(0, |kept| kept.len());
-        if kept >= event_loop.limits().input && self.link.reads(event_loop) {
+    /// Shows the handler what there is, and takes off what it consumes.
+    #[inline]
+    fn offer(&mut self, handler: &mut H, buffer: &mut Buffer) {
+        self.link.revisit = false;
+        let mut input = Input::new(buffer);
+        handler.message(self, &mut input);
+        let consumed = buffer.len() - input.len();
+        buffer.consume(consumed);
+        // A handler that waits for more than the connection may hold would wait for ever.
+        if buffer.len() >= self.event_loop.limits.input && !self.link.revisit && self.reads() {
             self.link.end(End::InputOverflow);
         }
     }
 
-    /// Our direction has ended and nobody wants this any more.
-    fn discard(&mut self, event_loop: &mut EventLoop<H>) -> Drained {
-        let mut scratch = mem::take(&mut event_loop.scratch);
-        let read = sys::read(self.link.fd.as_fd(), &mut scratch);
-        let drained = self.after_read(event_loop, read, scratch.len());
-        event_loop.scratch = scratch;
-        drained
+    /// Offers the kept input.
+    fn replay(&mut self, handler: &mut H) {
+        self.link.revisit = false;
+        if let Some(mut kept) = self.link.kept.take() {
+            self.offer(handler, &mut kept);
+            self.keep(kept);
+        }
     }
 
-    #[inline]
-    fn after_read(&mut self, event_loop: &mut EventLoop<H>, read: Read, room: usize) -> Drained {
-        match read {
-            Read::Data(count) if count == room => Drained::No,
-            Read::Data(_) => Drained::Perhaps,
-            Read::Blocked => Drained::Yes,
-            Read::Failed(error) => {
-                self.link.end(error.into());
-                Drained::Yes
-            }
-            Read::End => {
-                self.input_ended(event_loop);
-                Drained::Yes
-            }
+    fn keep(&mut self, buffer: Buffer) {
+        match buffer.is_empty() {
+            true => self.event_loop.pool.give(buffer),
+            false => self.link.kept = Some(buffer),
+        }
+    }
+
+    /// Our direction has ended and nobody wants this any more.
+    fn discard(&mut self, buffer: &mut Buffer) {
+        self.link.discarded += buffer.len();
+        buffer.clear();
+        if self.link.discarded > self.event_loop.limits.discard {
+            self.link.end(End::Closed);
         }
     }
 
     #[cold]
-    fn input_ended(&mut self, event_loop: &mut EventLoop<H>) {
+    fn end_of_input(&mut self, handler: &mut H) {
         self.link.input_ended = true;
         if self.link.phase == Phase::Draining {
             return self.link.end(End::Finished);
         }
         let kept = self.link.kept.take().unwrap_or_default();
-        let mut input = Input::new(&kept);
-        self.call(event_loop, |handler, connection| {
-            handler.input_ended(connection, &mut input);
-        });
-        event_loop.pool().give(kept);
+        handler.input_ended(self, &mut Input::new(&kept));
+        self.event_loop.pool.give(kept);
     }
 
-    /// Has the handler called from somewhere else: a task, the answer of a worker, another connection.
-    pub(crate) fn with<R>(
-        &mut self,
-        event_loop: &mut EventLoop<H>,
-        task: impl FnOnce(&mut H, &mut TcpConnection<H>) -> R,
-    ) -> R {
-        let result = self.call(event_loop, task);
-        self.settle(event_loop);
-        result
-    }
+    // Output.
 
-    /// The last call.
-    pub(crate) fn closed(&mut self, event_loop: &mut EventLoop<H>) {
-        if let Phase::Dead(end) = self.link.phase {
-            self.call(event_loop, |handler, connection| {
-                handler.closed(connection, end)
-            });
+    /// Sends what is queued, as far as the kernel takes it.
+    fn flush(&mut self) {
+        self.link.unflushed = false;
+        if !self.link.sends() {
+            // Appended after the end of our direction.
+            self.drop_output();
         }
-    }
-
-    /// The loop's timer for this connection has fired, perhaps too early: there was activity since it was set.
-    pub(crate) fn timer_fired(&mut self, event_loop: &mut EventLoop<H>) {
-        self.link.timer = None;
-        let now = event_loop.now();
-        if self.link.expires() <= now {
-            let which = match self.link.deadline <= now {
-                true => Timeout::Deadline,
-                false => Timeout::Idle,
-            };
-            self.link.active = now;
-            self.link.deadline = Tick::MAX;
-            match self.link.phase {
-                Phase::Open => self.call(event_loop, |handler, connection| {
-                    handler.timeout(connection, which);
-                }),
-                _ => self.link.end(End::TimedOut),
+        let Some(output) = &mut self.link.output else {
+            return;
+        };
+        match output.flush(self.link.fd.as_fd(), &mut self.event_loop.pool) {
+            Err(error) => self.link.end(error.into()),
+            Ok(taken) => {
+                if output.is_empty() {
+                    self.link.completed = true;
+                    self.drop_output();
+                } else if taken >= STEP && self.event_loop.edge {
+                    self.event_loop.list(self.link);
+                }
+                if taken > 0 {
+                    self.link.active = self.event_loop.now;
+                    if self.link.phase != Phase::Open {
+                        self.linger();
+                    }
+                }
             }
         }
-        self.settle(event_loop);
+        self.measure();
     }
+
+    pub(crate) fn drop_output(&mut self) {
+        if let Some(output) = self.link.output.take() {
+            self.event_loop.pool.give_output(output);
+        }
+    }
+
+    /// Looks at how much output there is: too much, enough, or little again.
+    pub(crate) fn measure(&mut self) {
+        let limits = &self.event_loop.limits;
+        let output = self.link.output.as_ref();
+        let (queued, pieces) = output.map_or((0, 0), |output| (output.queued(), output.pieces()));
+        if queued > limits.output {
+            self.link.end(End::OutputOverflow);
+        } else if queued > limits.high_water || pieces > MOST_PIECES {
+            self.link.full = true;
+        } else if queued <= limits.low_water && pieces <= MOST_PIECES / 2 {
+            self.link.full = false;
+        }
+    }
+
+    // The books.
 
     /// Balances the books after anything has happened. In the steady state it looks at a few fields and calls nothing.
     #[inline]
-    pub(crate) fn settle(&mut self, event_loop: &mut EventLoop<H>) {
+    pub(crate) fn settle(&mut self, handler: &mut H) {
         let mut rounds = 0;
         loop {
             if self.link.unflushed {
-                self.link.flush(event_loop);
+                self.flush();
             }
             if !self.link.completed || self.link.is_dead() {
                 break;
             }
             if rounds == ROUNDS {
-                event_loop.list(&mut self.link);
+                self.event_loop.list(self.link);
                 break;
             }
             rounds += 1;
             self.link.completed = false;
             if self.link.output.is_none() {
-                self.call(event_loop, H::write_complete);
+                handler.write_complete(self);
             }
         }
         if self.link.phase != Phase::Open {
-            self.advance(event_loop);
+            self.advance();
         }
         if self.link.is_dead() {
             return;
         }
-        let reads = self.link.reads(event_loop);
+        let reads = self.reads();
         let wanted = Interest::of(reads, self.link.output.is_some());
         if self.link.watched != Some(wanted) || self.link.hung_up {
-            self.watch(event_loop, wanted);
+            self.watch(wanted);
         }
         if self.link.revisit && reads {
-            event_loop.list(&mut self.link);
+            self.event_loop.list(self.link);
         }
-        self.link.arm(event_loop);
+        self.arm();
     }
 
     /// Takes the next step of the way to the end, once the one before is done.
-    fn advance(&mut self, event_loop: &EventLoop<H>) {
+    fn advance(&mut self) {
         if self.link.jobs() > 0 {
             // The time of a job is not the peer's fault.
             self.link.deadline = Tick::MAX;
             return;
         }
         if self.link.deadline == Tick::MAX {
-            self.link.linger(event_loop);
+            self.linger();
         }
         if self.link.output.is_some() {
             return;
         }
-        match self.link.phase {
-            Phase::Flushing => {
-                if self.link.input_ended {
-                    // Nothing is unread: the close that follows sends our FIN.
-                    return self.link.end(End::Finished);
-                }
+        match (self.link.phase, self.link.input_ended) {
+            // Nothing is unread: the close that follows sends our FIN.
+            (Phase::Flushing | Phase::FlushingToClose, true) => self.link.end(End::Finished),
+            (Phase::FlushingToClose, false) => self.link.end(End::Closed),
+            (Phase::Flushing, false) => {
                 sys::end_output(self.link.fd.as_fd());
                 self.link.phase = Phase::Draining;
-                self.link.linger(event_loop);
+                self.linger();
             }
-            Phase::FlushingToClose => self.link.end(match self.link.input_ended {
-                true => End::Finished,
-                false => End::Closed,
-            }),
-            Phase::Open | Phase::Draining | Phase::Dead(_) => {}
+            (Phase::Open | Phase::Draining | Phase::Dead(_), _) => {}
         }
+    }
+
+    /// From now on the peer has [`Limits::linger`](crate::Limits).
+    fn linger(&mut self) {
+        self.link.deadline = self.event_loop.tick_after(self.event_loop.limits.linger);
     }
 
     /// Changes what the dispatcher watches for.
     #[cold]
-    fn watch(&mut self, event_loop: &mut EventLoop<H>, wanted: Interest) {
-        let resumed = wanted.reads() && !self.link.watched.is_some_and(Interest::reads);
+    fn watch(&mut self, wanted: Interest) {
+        let before = self.link.watched;
+        let resumed = wanted.reads() && !before.is_some_and(Interest::reads);
         self.link.revisit |= resumed && self.link.kept.is_some();
         // A hang-up is reported without end, asked for or not. While we cannot react to it, nothing must be asked.
         let mute = self.link.hung_up && wanted == Interest::NONE;
-        let fd = self.link.fd.as_fd();
-        let outcome = event_loop.rewatch(fd, self.link.token, self.link.watched, wanted, mute);
         self.link.watched = (!mute).then_some(wanted);
-        if outcome.is_err() {
-            self.link.end(End::Failed(nix::errno::Errno::EIO));
+        let (fd, wanted) = (self.link.fd.as_fd(), self.link.watched);
+        if let Err(error) = self.event_loop.rewatch(fd, self.link.token, before, wanted) {
+            self.link
+                .end(End::Failed(error.errno().unwrap_or(Errno::EIO)));
         }
     }
-}
 
-/// Was that all there is to read?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drained {
-    /// Certainly.
-    Yes,
-    /// There was less than there was room for.
-    Perhaps,
-    /// There may be more.
-    No,
+    /// Sees to it that the wheel has an entry at or before the time at which this connection expires.
+    #[inline]
+    fn arm(&mut self) {
+        let expires = self.link.expires();
+        if expires == Tick::MAX || self.link.timer.is_some_and(|(_, at)| at <= expires) {
+            return;
+        }
+        let timers = &mut self.event_loop.timers;
+        if let Some((timer, _)) = self.link.timer {
+            timers.cancel(timer);
+        }
+        let timer = timers.insert(expires, Timer::Connection(self.link.token));
+        self.link.timer = Some((timer, expires));
+    }
 }

@@ -96,6 +96,7 @@ mod order;
 mod output;
 mod placement;
 mod server;
+mod source;
 mod sys;
 mod tasks;
 mod timer;
@@ -115,13 +116,14 @@ pub use dispatcher::{
     Dispatcher, DispatcherKind, EpollDispatcher, PollDispatcher, SelectDispatcher, Trigger,
     UnknownDispatcher,
 };
-pub use event_loop::{EventLoop, Next, Source};
+pub use event_loop::EventLoop;
 pub use handle::{LoopEnded, LoopHandle, MakeHandler, Remote};
 pub use handler::{End, Handler, Timeout};
 pub use interest::{Event, Interest, Readiness};
 pub use limits::Limits;
 pub use placement::{Placement, UnknownPlacement};
 pub use server::{OnStart, ServerError, ServerOptions, Stopper, TcpServer};
+pub use source::{Next, Source};
 pub use timer::{TimerId, Wheel};
 pub use token::{Table, Token};
 pub use workers::Workers;

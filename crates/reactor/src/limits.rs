@@ -22,6 +22,8 @@ pub struct Limits {
     /// After a shutdown: time for the peer to take what is queued (it starts again with each byte that it takes), then
     /// time for it to end its direction.
     pub linger: Duration,
+    /// After a shutdown: bytes of the peer's that are read and thrown away until the connection is closed.
+    pub discard: usize,
 }
 
 impl Default for Limits {
@@ -34,6 +36,7 @@ impl Default for Limits {
             jobs: 16,
             idle: None,
             linger: Duration::from_secs(10),
+            discard: 1024 * 1024,
         }
     }
 }

@@ -1,36 +1,33 @@
 //! Puts the answers of workers back into the order in which a connection asked for them.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::connection::TcpConnection;
-use crate::handle::Remote;
-use crate::handler::Handler;
-use crate::workers::Workers;
+use crate::{Handler, Remote, TcpConnection, Workers};
 
 /// What is to be done with a result, in the loop of its connection.
 type Answer<H> = Box<dyn FnOnce(&mut H, &mut TcpConnection<H>) + Send>;
 
-/// The jobs of one connection. Each has a number; an answer waits until those with lower numbers have been given.
+/// The jobs of one connection. An answer waits until those to earlier jobs have been given.
 pub(crate) struct Order<H: Handler> {
-    submitted: u64,
-    answered: u64,
-    early: BTreeMap<u64, Answer<H>>,
+    /// The number of the first job that is under way.
+    first: u64,
+    /// A place for the answer of each job under way.
+    answers: VecDeque<Option<Answer<H>>>,
 }
 
 impl<H: Handler> Default for Order<H> {
     fn default() -> Self {
         Self {
-            submitted: 0,
-            answered: 0,
-            early: BTreeMap::new(),
+            first: 0,
+            answers: VecDeque::new(),
         }
     }
 }
 
 impl<H: Handler> Order<H> {
     pub(crate) fn under_way(&self) -> usize {
-        (self.submitted - self.answered) as usize
+        self.answers.len()
     }
 
     pub(crate) fn submit<R: Send + 'static>(
@@ -40,8 +37,8 @@ impl<H: Handler> Order<H> {
         job: impl FnOnce() -> R + Send + 'static,
         then: impl FnOnce(&mut H, &mut TcpConnection<H>, R) + Send + 'static,
     ) {
-        let number = self.submitted;
-        self.submitted += 1;
+        let number = self.first + self.answers.len() as u64;
+        self.answers.push_back(None);
         workers.run(move || {
             let answer: Answer<H> = match catch_unwind(AssertUnwindSafe(job)) {
                 Ok(result) => Box::new(|handler, connection| then(handler, connection, result)),
@@ -50,31 +47,26 @@ impl<H: Handler> Order<H> {
             };
             // If the loop has ended, so has the connection.
             let _ = remote.queue(move |handler, connection| {
-                give(handler, connection, number, answer);
+                if let Some(order) = &mut connection.link.jobs {
+                    let place = (number - order.first) as usize;
+                    order.answers[place] = Some(answer);
+                }
+                give(handler, connection);
             });
         });
     }
 
     fn next(&mut self) -> Option<Answer<H>> {
-        let answer = self.early.remove(&self.answered)?;
-        self.answered += 1;
-        Some(answer)
+        self.answers.pop_front_if(|answer| answer.is_some())?
     }
 }
 
-/// Gives the answer, and those that have waited for it.
-fn give<H: Handler>(
-    handler: &mut H,
-    connection: &mut TcpConnection<H>,
-    number: u64,
-    answer: Answer<H>,
-) {
-    if let Some(order) = &mut connection.link.jobs {
-        order.early.insert(number, answer);
-    }
+/// Gives the answers whose turn it is.
+fn give<H: Handler>(handler: &mut H, connection: &mut TcpConnection<H>) {
     while let Some(order) = &mut connection.link.jobs
         && let Some(answer) = order.next()
     {
+        order.first += 1;
         answer(handler, connection);
     }
     // An idle connection keeps nothing; with no job under way nobody knows the numbers any more.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::buffer::{Buffer, Pool};
+use crate::Buffer;
+use crate::buffer::Pool;
 use crate::sys;
 
-/// How much of a file goes out in one turn at most, in bytes: other connections wait meanwhile.
-const FILE_STEP: u64 = 512 * 1024;
+/// After so many bytes other connections have their turn.
+pub(crate) const STEP: usize = 512 * 1024;
 
 enum Piece {
     Bytes(Buffer),
@@ -30,19 +31,8 @@ pub(crate) struct Output {
     queued: usize,
 }
 
-/// How far a flush got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flushed {
-    /// Everything is with the kernel.
-    All,
-    /// The kernel takes no more for now.
-    Blocked,
-    /// It would, and others are to have their turn first.
-    Enough,
-}
-
 impl Output {
-    /// The buffer that further bytes are to be appended to; report them with [`Output::appended`].
+    /// The buffer that further bytes are to be appended to; a flush counts them.
     pub(crate) fn tail(&mut self, pool: &mut Pool) -> &mut Buffer {
         if !matches!(self.pieces.back(), Some(Piece::Bytes(_))) {
             self.pieces.push_back(Piece::Bytes(pool.lend()));
@@ -71,13 +61,9 @@ impl Output {
         self.queued
     }
 
-    /// Counts what was appended to the tail directly.
-    pub(crate) fn recount(&mut self) {
-        let bytes = |piece: &Piece| match piece {
-            Piece::Bytes(buffer) => buffer.len(),
-            Piece::File { .. } => 0,
-        };
-        self.queued = self.pieces.iter().map(bytes).sum();
+    /// True when all has gone out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     /// Buffers and files in the queue.
@@ -85,45 +71,55 @@ impl Output {
         self.pieces.len()
     }
 
-    /// Hands as much as possible to the kernel. A short write ends it: the next would find no room either.
-    pub(crate) fn flush(&mut self, fd: BorrowedFd, pool: &mut Pool) -> Result<Flushed, Errno> {
-        let mut budget = FILE_STEP;
-        loop {
+    /// Hands as much as possible to the kernel, and returns how much that was. A short write ends it: the next would find
+    /// no room either.
+    pub(crate) fn flush(&mut self, fd: BorrowedFd, pool: &mut Pool) -> Result<usize, Errno> {
+        self.recount();
+        let mut taken = 0;
+        while taken < STEP {
             let followed = self.pieces.len() > 1;
-            match self.pieces.front_mut() {
-                None => return Ok(Flushed::All),
+            let done = match self.pieces.front_mut() {
+                None => break,
                 Some(Piece::Bytes(buffer)) => {
-                    let count = sys::write(fd, buffer, followed)?;
+                    let count = match buffer.is_empty() {
+                        true => 0,
+                        false => sys::write(fd, buffer, followed)?,
+                    };
                     buffer.consume(count);
                     self.queued -= count;
-                    if !buffer.is_empty() {
-                        return Ok(Flushed::Blocked);
-                    }
+                    taken += count;
+                    buffer.is_empty()
                 }
-                Some(Piece::File { left: 0, .. }) => {}
-                Some(Piece::File { .. }) if budget == 0 => return Ok(Flushed::Enough),
                 Some(Piece::File { file, offset, left }) => {
-                    let step = (*left).min(budget);
-                    let count = sys::write_file(fd, file.as_fd(), *offset, step)? as u64;
+                    let step = (*left).min((STEP - taken) as u64);
+                    let count = sys::write_file(fd, file.as_fd(), *offset, step as usize)?;
                     // The kernel says 0 at the end of the file as well: shorter than what was promised.
                     if count == 0 && ended(file.as_fd(), *offset) {
                         return Err(Errno::EIO);
                     }
-                    *offset += count;
-                    *left -= count;
-                    budget -= count;
-                    if count < step {
-                        return Ok(Flushed::Blocked);
-                    }
-                    if *left > 0 {
-                        continue;
-                    }
+                    *offset += count as u64;
+                    *left -= count as u64;
+                    taken += count;
+                    *left == 0
                 }
+            };
+            if !done {
+                break;
             }
             if let Some(Piece::Bytes(buffer)) = self.pieces.pop_front() {
                 pool.give(buffer);
             }
         }
+        Ok(taken)
+    }
+
+    /// Counts what was appended to the tail directly.
+    fn recount(&mut self) {
+        let bytes = |piece: &Piece| match piece {
+            Piece::Bytes(buffer) => buffer.len(),
+            Piece::File { .. } => 0,
+        };
+        self.queued = self.pieces.iter().map(bytes).sum();
     }
 
     pub(crate) fn clear(&mut self, pool: &mut Pool) {

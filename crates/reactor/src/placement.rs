@@ -5,8 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use crate::handle::LoopHandle;
-use crate::handler::Handler;
+use crate::{Handler, LoopHandle};
 
 /// How connections are spread over the loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,26 +1,21 @@
 //! A server: an acceptor in the main thread, loops in others, and their orderly end.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::signal::StopSignal;
-use common::{CallError, tcp};
+use common::{Call, CallError, tcp};
 use tracing::{debug, info};
 
 use crate::acceptor::{Acceptor, bind};
-use crate::dispatcher::DispatcherKind;
-use crate::event_loop::{EventLoop, Next};
-use crate::handle::{LoopHandle, MakeHandler};
-use crate::handler::Handler;
-use crate::interest::Interest;
-use crate::limits::Limits;
-use crate::placement::{Placement, Placer};
+use crate::placement::Placer;
+use crate::{
+    DispatcherKind, EventLoop, Handler, Interest, Limits, LoopHandle, MakeHandler, Next, Placement,
+};
 
 /// Called with the name of a loop, in its thread, before the loop is made.
 pub type OnStart = Arc<dyn Fn(&str) + Send + Sync>;
@@ -64,32 +59,20 @@ impl Default for ServerOptions {
 /// A server could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// A system call failed: the address is in use, descriptors have run out.
+    /// A system call failed: the address is in use, descriptors have run out, no thread can be started.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// A thread could not be started.
-    #[error("start {name}")]
-    Thread {
-        /// The thread.
-        name: String,
-        /// Why.
-        source: io::Error,
-    },
     /// A handler has panicked.
     #[error("{0} has panicked")]
     Panicked(String),
 }
 
-/// A thread with its loop.
-struct LoopThread<H: Handler> {
-    handle: LoopHandle<H>,
-    thread: Option<JoinHandle<Result<(), CallError>>>,
-}
-
 /// A server for stream sockets. Made, it listens: clients can connect; they are served once it runs.
 pub struct TcpServer<H: Handler> {
     main: EventLoop<H>,
-    threads: Vec<LoopThread<H>>,
+    /// The loops of the threads.
+    loops: Vec<LoopHandle<H>>,
+    threads: Vec<JoinHandle<Result<(), CallError>>>,
     address: Option<SocketAddr>,
     stop_within: Duration,
 }
@@ -102,8 +85,7 @@ impl<H: Handler> TcpServer<H> {
         make: impl Fn(Option<SocketAddr>) -> H + Send + Sync + 'static,
     ) -> Result<Self, ServerError> {
         let shared = options.placement == Placement::ReusePort;
-        let first = bind(address, shared)?;
-        let mut listeners = vec![first];
+        let mut listeners = vec![bind(address, shared)?];
         if shared {
             let address = tcp::local_address(&listeners[0])?;
             for _ in 1..options.threads {
@@ -130,34 +112,29 @@ impl<H: Handler> TcpServer<H> {
         // Before any thread: they inherit the mask.
         let signals = options.stop_on_signals.then(StopSignal::new).transpose()?;
         let dispatcher = options.dispatcher.open()?;
-        let main = EventLoop::new("main thread", dispatcher, options.limits.clone())?;
         let mut server = Self {
-            main,
+            main: EventLoop::new("main thread", dispatcher, options.limits.clone())?,
+            loops: Vec::new(),
             threads: Vec::new(),
             address: tcp::local_address(&listeners[0]).ok(),
             stop_within: options.stop_within,
         };
+        // One listener for each thread, or one for all.
+        let each = listeners.len() > 1;
+        let most = options.max_connections.div_ceil(listeners.len());
+        let mut acceptors = listeners
+            .into_iter()
+            .map(|listener| (listener, Arc::clone(&make), most));
         for number in 1..=options.threads {
-            let thread = start_thread(format!("Thread-{number}"), &options, server.main.handle())?;
-            server.threads.push(thread);
+            let own = if each { acceptors.next() } else { None };
+            server.start_thread(format!("Thread-{number}"), &options, own)?;
         }
         // Every loop runs: only now may clients come.
-        if listeners.len() > 1 {
-            for (listener, thread) in listeners.into_iter().zip(&server.threads) {
-                server.accept_in(thread, listener, &make, options.max_connections)?;
-            }
-        } else {
-            for listener in listeners {
-                let loops: Vec<_> = server
-                    .threads
-                    .iter()
-                    .map(|one| one.handle.clone())
-                    .collect();
-                let placer = (!loops.is_empty()).then(|| Placer::new(loops, options.placement));
-                let make = Arc::clone(&make);
-                let acceptor = Acceptor::new(listener, placer, make, options.max_connections)?;
-                server.main.add_acceptor(Box::new(acceptor))?;
-            }
+        if let Some((listener, make, most)) = acceptors.next() {
+            let loops = server.loops.clone();
+            let placer = (!loops.is_empty()).then(|| Placer::new(loops, options.placement));
+            let acceptor = Acceptor::new(listener, placer, make, most)?;
+            server.main.add_acceptor(acceptor)?;
         }
         if let Some(signals) = signals {
             server.stop_on(signals)?;
@@ -165,38 +142,55 @@ impl<H: Handler> TcpServer<H> {
         Ok(server)
     }
 
-    /// Has a loop accept its connections itself, and waits until it does.
-    fn accept_in(
-        &self,
-        thread: &LoopThread<H>,
-        listener: OwnedFd,
-        make: &MakeHandler<H>,
-        most: usize,
+    /// Starts a loop in a thread of its own, with an acceptor of its own perhaps, and returns when it is there.
+    fn start_thread(
+        &mut self,
+        name: String,
+        options: &ServerOptions,
+        own: Option<(OwnedFd, MakeHandler<H>, usize)>,
     ) -> Result<(), ServerError> {
-        let make = Arc::clone(make);
-        let most = most.div_ceil(self.threads.len());
         let (tell, told) = sync_channel(1);
-        let queued = thread.handle.queue(move |event_loop| {
-            let acceptor = Acceptor::new(listener, None, make, most);
-            let added = acceptor.and_then(|acceptor| event_loop.add_acceptor(Box::new(acceptor)));
-            let _ = tell.send(added.map(drop));
-        });
-        let ended = || ServerError::Panicked(thread.handle.name().into());
-        queued.map_err(|_| ended())?;
-        Ok(told.recv().map_err(|_| ended())??)
+        let (options, own_name) = (options.clone(), name.clone());
+        let alarm = StopMain(self.main.handle(), self.stop_within);
+        let run = move || {
+            let _alarm = alarm;
+            if let Some(on_start) = &options.on_start {
+                on_start(&own_name);
+            }
+            let dispatcher = options.dispatcher.open()?;
+            let mut event_loop = EventLoop::new(&own_name, dispatcher, options.limits)?;
+            if let Some((listener, make, most)) = own {
+                event_loop.add_acceptor(Acceptor::new(listener, None, make, most)?)?;
+            }
+            debug!("event loop thread init and signal, {own_name}");
+            let _ = tell.send(event_loop.handle());
+            event_loop.run()
+        };
+        let thread = thread::Builder::new().name(name.clone());
+        let thread = thread.spawn(run).call(format_args!("start {name}"))?;
+        match told.recv() {
+            Ok(handle) => {
+                debug!("event loop thread started, {name}");
+                self.loops.push(handle);
+                self.threads.push(thread);
+                Ok(())
+            }
+            // It has ended before it could tell.
+            Err(_) => join(thread),
+        }
     }
 
     fn stop_on(&mut self, signals: StopSignal) -> Result<(), CallError> {
         let mut stopper = self.stopper();
-        self.main
-            .watch(signals, Interest::READ, move |_, signals, _| {
-                while let Ok(Some(signal)) = signals.received() {
-                    info!("{signal}: stopping");
-                    stopper.stop();
-                    stopper.within = Duration::ZERO;
-                }
-                Next::Keep
-            })?;
+        let read = Interest::READ;
+        self.main.watch(signals, read, move |_, signals, _| {
+            while let Ok(Some(signal)) = signals.received() {
+                info!("{signal}: stopping");
+                stopper.stop();
+                stopper.within = Duration::ZERO;
+            }
+            Next::Keep
+        })?;
         Ok(())
     }
 
@@ -212,16 +206,15 @@ impl<H: Handler> TcpServer<H> {
 
     /// The loops that have connections.
     pub fn loops(&self) -> Vec<LoopHandle<H>> {
-        let loops: Vec<_> = self.threads.iter().map(|one| one.handle.clone()).collect();
-        match loops.is_empty() {
+        match self.loops.is_empty() {
             true => vec![self.main.handle()],
-            false => loops,
+            false => self.loops.clone(),
         }
     }
 
     /// Something to stop the server with, from any thread.
     pub fn stopper(&self) -> Stopper<H> {
-        let mut loops: Vec<_> = self.threads.iter().map(|one| one.handle.clone()).collect();
+        let mut loops = self.loops.clone();
         loops.push(self.main.handle());
         Stopper {
             loops,
@@ -239,16 +232,8 @@ impl<H: Handler> TcpServer<H> {
     }
 
     fn join(&mut self) -> Result<(), ServerError> {
-        let mut outcome = Ok(());
-        for one in &mut self.threads {
-            let ended = match one.thread.take().map(JoinHandle::join) {
-                None => Ok(()),
-                Some(Ok(ended)) => ended.map_err(ServerError::Call),
-                Some(Err(_)) => Err(ServerError::Panicked(one.handle.name().into())),
-            };
-            outcome = outcome.and(ended);
-        }
-        outcome
+        let ends: Vec<_> = self.threads.drain(..).map(join).collect();
+        ends.into_iter().collect()
     }
 }
 
@@ -262,58 +247,14 @@ impl<H: Handler> Drop for TcpServer<H> {
     }
 }
 
-/// Starts a loop in a thread of its own, and returns when it is there.
-fn start_thread<H: Handler>(
-    name: String,
-    options: &ServerOptions,
-    main: LoopHandle<H>,
-) -> Result<LoopThread<H>, ServerError> {
-    let (tell, told) = sync_channel(1);
-    let (options, own_name) = (options.clone(), name.clone());
-    let started = thread::Builder::new()
-        .name(name.clone())
-        .spawn(move || run_thread(&own_name, &options, main, &tell));
-    let thread = started.map_err(|source| ServerError::Thread {
-        name: name.clone(),
-        source,
-    })?;
-    match told.recv() {
-        Ok(Ok(handle)) => {
-            debug!("event loop thread started, {name}");
-            let thread = Some(thread);
-            Ok(LoopThread { handle, thread })
-        }
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(ServerError::Panicked(name)),
-    }
+/// Waits for the end of a loop's thread.
+fn join(thread: JoinHandle<Result<(), CallError>>) -> Result<(), ServerError> {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    Ok(thread.join().map_err(|_| ServerError::Panicked(name))??)
 }
 
-fn run_thread<H: Handler>(
-    name: &str,
-    options: &ServerOptions,
-    main: LoopHandle<H>,
-    tell: &SyncSender<Result<LoopHandle<H>, CallError>>,
-) -> Result<(), CallError> {
-    if let Some(on_start) = &options.on_start {
-        on_start(name);
-    }
-    // However this thread ends: a server that serves on one loop less would look healthy and leave clients waiting.
-    let _alarm = StopMain(main, options.stop_within);
-    let dispatcher = options.dispatcher.open();
-    let made = dispatcher.and_then(|it| EventLoop::new(name, it, options.limits.clone()));
-    match made {
-        Ok(mut event_loop) => {
-            debug!("event loop thread init and signal, {name}");
-            let _ = tell.send(Ok(event_loop.handle()));
-            event_loop.run()
-        }
-        Err(error) => {
-            let _ = tell.send(Err(error));
-            Ok(())
-        }
-    }
-}
-
+/// Stops the main loop when its owner ends, in whatever way: a server that serves on one loop less would look healthy and
+/// leave clients waiting.
 struct StopMain<H: Handler>(LoopHandle<H>, Duration);
 
 impl<H: Handler> Drop for StopMain<H> {
@@ -323,6 +264,7 @@ impl<H: Handler> Drop for StopMain<H> {
 }
 
 /// Stops a server: all its loops.
+#[derive(Debug)]
 pub struct Stopper<H: Handler> {
     loops: Vec<LoopHandle<H>>,
     within: Duration,
@@ -344,11 +286,5 @@ impl<H: Handler> Clone for Stopper<H> {
             loops: self.loops.clone(),
             within: self.within,
         }
-    }
-}
-
-impl<H: Handler> fmt::Debug for Stopper<H> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_tuple("Stopper").field(&self.loops).finish()
     }
 }

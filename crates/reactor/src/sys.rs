@@ -4,9 +4,10 @@ use std::io::IoSlice;
 use std::mem::{MaybeUninit, size_of};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
 
+use common::{Call, CallError};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     MsgFlags, Shutdown, SockaddrLike, SockaddrStorage, getsockopt, send, sockopt,
 };
@@ -76,12 +77,11 @@ pub fn write_parts(fd: BorrowedFd, parts: &[IoSlice]) -> Written {
 
 /// sendfile(2): from the page cache to the socket, without passing through here. A peer that is gone raises SIGPIPE unless
 /// that is ignored, as Rust has it: this call has no flag against it.
-pub fn write_file(fd: BorrowedFd, file: BorrowedFd, offset: u64, length: u64) -> Written {
+pub fn write_file(fd: BorrowedFd, file: BorrowedFd, offset: u64, length: usize) -> Written {
     written(|| {
         let mut from = offset as libc::off_t;
         // SAFETY: `from` is local and lives through the call.
-        let count =
-            unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &mut from, length as usize) };
+        let count = unsafe { libc::sendfile(fd.as_raw_fd(), file.as_raw_fd(), &mut from, length) };
         Errno::result(count).map(|count| count as usize)
     })
 }
@@ -99,8 +99,11 @@ pub fn pending_error(fd: BorrowedFd) -> Result<(), Errno> {
     }
 }
 
-/// accept4(2) with the peer's address in the same call. The address is `None` for a local socket.
-pub fn accept(listener: BorrowedFd) -> Result<(OwnedFd, Option<SocketAddr>), Errno> {
+/// A connected, non-blocking socket, and the peer's address: `None` for a local socket.
+pub type Accepted = (OwnedFd, Option<SocketAddr>);
+
+/// accept4(2) with the peer's address in the same call.
+pub fn accept(listener: BorrowedFd) -> Result<Accepted, Errno> {
     let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -111,10 +114,16 @@ pub fn accept(listener: BorrowedFd) -> Result<(OwnedFd, Option<SocketAddr>), Err
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };
     // SAFETY: the storage was zeroed and the kernel filled in what it knows.
-    let address =
-        unsafe { SockaddrStorage::from_raw(ptr::from_ref(&address).cast(), Some(length)) };
-    Ok((
-        socket,
-        address.as_ref().and_then(common::address::from_kernel),
-    ))
+    let peer = unsafe { SockaddrStorage::from_raw(address.as_ptr().cast(), Some(length)) };
+    let peer = peer.as_ref().and_then(common::address::from_kernel);
+    Ok((socket, peer))
+}
+
+/// Sets O_NONBLOCK and leaves the other flags alone, fcntl(2).
+pub fn make_non_blocking(fd: BorrowedFd) -> Result<(), CallError> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).call("fcntl F_GETFL")?);
+    if !flags.contains(OFlag::O_NONBLOCK) {
+        fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).call("fcntl F_SETFL")?;
+    }
+    Ok(())
 }

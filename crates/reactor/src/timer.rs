@@ -8,34 +8,32 @@
 
 use std::mem;
 
+use crate::token::{Table, Token};
+
 /// Bits by which a level's slots are longer than the level's before.
 const SHIFT: u32 = 3;
 /// Slots of a level.
 const SIZE: usize = 256;
 /// Levels. The last one's slots are 36 minutes long and reach 6 days ahead.
 const LEVELS: usize = 8;
-/// The end of a list.
-const NIL: u32 = u32::MAX;
+/// Behind the slots of the levels: the timers that are due and not yet taken.
+const DUE: usize = SIZE * LEVELS;
+/// Bits of a word.
+const WORD: usize = u64::BITS as usize;
 
 /// Milliseconds since the loop began.
 pub type Tick = u64;
 
 /// Names a timer until it has fired or was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimerId {
-    index: u32,
-    serial: u32,
-}
+pub struct TimerId(Token);
 
 #[derive(Debug)]
 struct Entry<T> {
-    /// `None`: free.
-    value: Option<T>,
-    /// Another one each time the entry is used.
-    serial: u32,
-    slot: u32,
-    previous: u32,
-    next: u32,
+    value: T,
+    /// Where it is listed, and at which place there.
+    slot: usize,
+    place: usize,
 }
 
 /// Values, each with the tick at which it falls due.
@@ -43,32 +41,23 @@ struct Entry<T> {
 pub struct Wheel<T> {
     /// Every tick up to and with this one has fired.
     now: Tick,
-    /// The first entry of each slot's list.
-    heads: Box<[u32; SIZE * LEVELS]>,
-    /// A bit for each slot that has entries.
-    occupied: [[u64; SIZE / 64]; LEVELS],
-    entries: Vec<Entry<T>>,
-    first_free: u32,
-    next_serial: u32,
-    /// Entries that are due and not yet taken.
-    due: u32,
+    entries: Table<Entry<T>>,
+    /// The timers of each slot, level by level, and at the end of those that are due.
+    slots: Vec<Vec<Token>>,
+    /// A bit for each slot that has timers.
+    occupied: [u64; DUE / WORD],
     /// A tick at or before the next slot that falls due; `None`: to be looked for.
     next: Option<Tick>,
-    len: usize,
 }
 
 impl<T> Default for Wheel<T> {
     fn default() -> Self {
         Self {
             now: 0,
-            heads: Box::new([NIL; SIZE * LEVELS]),
-            occupied: [[0; SIZE / 64]; LEVELS],
-            entries: Vec::new(),
-            first_free: NIL,
-            next_serial: 0,
-            due: NIL,
+            entries: Table::default(),
+            slots: vec![Vec::new(); DUE + 1],
+            occupied: [0; DUE / WORD],
             next: Some(Tick::MAX),
-            len: 0,
         }
     }
 }
@@ -94,81 +83,42 @@ impl<T> Wheel<T> {
     /// Sets a timer for tick `at`. One that is further away than the wheel reaches fires when it comes to an end.
     pub fn insert(&mut self, at: Tick, value: T) -> TimerId {
         let (slot, due) = place(self.now, at);
-        let head = self.heads[slot];
-        let serial = self.next_serial;
-        self.next_serial = serial.wrapping_add(1);
-        let entry = Entry {
-            value: Some(value),
-            serial,
-            slot: slot as u32,
-            previous: NIL,
-            next: head,
-        };
-        let index = match self.entries.get_mut(self.first_free as usize) {
-            Some(free) => {
-                let next_free = free.next;
-                *free = entry;
-                mem::replace(&mut self.first_free, next_free)
-            }
-            None => {
-                self.entries.push(entry);
-                (self.entries.len() - 1) as u32
-            }
-        };
-        if head != NIL {
-            self.entries[head as usize].previous = index;
-        }
-        self.heads[slot] = index;
-        self.occupied[slot / SIZE][slot % SIZE / 64] |= 1 << (slot % 64);
+        let token = self.entries.reserve();
+        let place = self.slots[slot].len();
+        let _ = self.entries.put(token, Entry { value, slot, place });
+        self.slots[slot].push(token);
+        self.occupied[slot / WORD] |= 1 << (slot % WORD);
         self.next = self.next.map(|next| next.min(due));
-        self.len += 1;
-        TimerId { index, serial }
+        TimerId(token)
     }
 
     /// Ends a timer that has not fired, and returns its value.
-    pub fn cancel(&mut self, id: TimerId) -> Option<T> {
-        let entry = self.entries.get_mut(id.index as usize)?;
-        if entry.serial != id.serial || entry.value.is_none() {
-            return None;
+    pub fn cancel(&mut self, TimerId(token): TimerId) -> Option<T> {
+        let Entry { value, slot, place } = self.entries.remove(token)?;
+        let list = &mut self.slots[slot];
+        list.swap_remove(place);
+        if let Some(moved) = list
+            .get(place)
+            .and_then(|token| self.entries.get_mut(*token))
+        {
+            moved.place = place;
         }
-        self.unlink(id.index);
-        self.free(id.index)
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let entry = &self.entries[index as usize];
-        let (previous, next, slot) = (entry.previous, entry.next, entry.slot as usize);
-        if next != NIL {
-            self.entries[next as usize].previous = previous;
+        if list.is_empty() && slot != DUE {
+            *list = Vec::new();
+            self.occupied[slot / WORD] &= !(1 << (slot % WORD));
         }
-        if previous != NIL {
-            self.entries[previous as usize].next = next;
-        } else if self.due == index {
-            self.due = next;
-        } else {
-            self.heads[slot] = next;
-            if next == NIL {
-                self.occupied[slot / SIZE][slot % SIZE / 64] &= !(1 << (slot % 64));
-            }
-        }
-    }
-
-    fn free(&mut self, index: u32) -> Option<T> {
-        let entry = &mut self.entries[index as usize];
-        entry.next = mem::replace(&mut self.first_free, index);
-        let value = entry.value.take();
-        self.len -= 1;
-        if self.len == 0 {
-            self.entries = Vec::new();
-            self.first_free = NIL;
+        if self.entries.is_empty() {
             self.next = Some(Tick::MAX);
         }
-        value
+        Some(value)
     }
 
     /// A value that is due at `now`, each one once; `None` when there is no further one.
     pub fn pop_due(&mut self, now: Tick) -> Option<T> {
-        while self.due == NIL {
+        loop {
+            if let Some(token) = self.slots[DUE].last() {
+                return self.cancel(TimerId(*token));
+            }
             let next = self.next_due();
             if next > now {
                 self.now = self.now.max(now);
@@ -178,9 +128,6 @@ impl<T> Wheel<T> {
             self.next = None;
             self.collect();
         }
-        let index = self.due;
-        self.unlink(index);
-        self.free(index)
     }
 
     /// Moves the slots that end at `self.now` to the list of what is due. `next_due` never goes past a slot that has
@@ -192,14 +139,11 @@ impl<T> Wheel<T> {
                 break;
             }
             let slot = level * SIZE + (self.now >> shift) as usize % SIZE;
-            while self.heads[slot] != NIL {
-                let index = self.heads[slot];
-                self.unlink(index);
-                let due = mem::replace(&mut self.due, index);
-                let entry = &mut self.entries[index as usize];
-                (entry.previous, entry.next) = (NIL, due);
-                if due != NIL {
-                    self.entries[due as usize].previous = index;
+            self.occupied[slot / WORD] &= !(1 << (slot % WORD));
+            for token in mem::take(&mut self.slots[slot]) {
+                if let Some(entry) = self.entries.get_mut(token) {
+                    (entry.slot, entry.place) = (DUE, self.slots[DUE].len());
+                    self.slots[DUE].push(token);
                 }
             }
         }
@@ -208,17 +152,17 @@ impl<T> Wheel<T> {
     /// A tick at or before the next timer's; `Tick::MAX` without any. It is remembered: the wheel is looked through
     /// after a slot has fallen due, not at every turn of the loop.
     pub fn next_due(&mut self) -> Tick {
-        if self.due != NIL {
+        if !self.slots[DUE].is_empty() {
             return self.now;
         }
         if let Some(next) = self.next {
             return next;
         }
         let mut first = Tick::MAX;
-        for level in 0..LEVELS {
+        for (level, occupied) in self.occupied.chunks(SIZE / WORD).enumerate() {
             let shift = SHIFT * level as u32;
             let current = self.now >> shift;
-            if let Some(ahead) = ahead(&self.occupied[level], current as usize % SIZE) {
+            if let Some(ahead) = ahead(occupied, current as usize % SIZE) {
                 first = first.min((current + ahead as u64) << shift);
             }
         }
@@ -228,29 +172,29 @@ impl<T> Wheel<T> {
 
     /// How many timers are set.
     pub fn len(&self) -> usize {
-        self.len
+        self.entries.len()
     }
 
     /// True without any.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.entries.is_empty()
     }
 }
 
 /// How far ahead of `from` the next bit is, going round, at least 1. The bit at `from` itself never is set: its slot has
 /// fallen due.
-fn ahead(bits: &[u64; SIZE / 64], from: usize) -> Option<usize> {
+fn ahead(bits: &[u64], from: usize) -> Option<usize> {
     let start = (from + 1) % SIZE;
     for step in 0..=bits.len() {
-        let word = (start / 64 + step) % bits.len();
+        let word = (start / WORD + step) % bits.len();
         let mut found = bits[word];
         if step == 0 {
-            found &= u64::MAX << (start % 64);
+            found &= u64::MAX << (start % WORD);
         } else if step == bits.len() {
-            found &= !(u64::MAX << (start % 64));
+            found &= !(u64::MAX << (start % WORD));
         }
         if found != 0 {
-            let bit = word * 64 + found.trailing_zeros() as usize;
+            let bit = word * WORD + found.trailing_zeros() as usize;
             return Some((bit + SIZE - start) % SIZE + 1);
         }
     }

@@ -5,7 +5,6 @@
 //! its slot, and no two channels ever share both.
 
 use std::fmt;
-use std::mem;
 
 /// Names a channel of one event loop, for as long as the channel lives and never again afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,23 +39,17 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Below this many slots the table does not care to shrink.
-const SMALL: usize = 64;
+/// With fewer slots than this the table does not care to shrink.
+const SMALL: usize = 32;
 
-#[derive(Debug)]
-enum Entry<T> {
-    /// No channel.
-    Free,
-    /// The channel is out of the table: its callback runs, or it is being built.
-    Out,
-    /// The channel.
-    In(T),
-}
+/// The generation of a slot that no channel has. No token has it.
+const FREE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    entry: Entry<T>,
+    /// `None` while the channel is out of the table: its callback runs, or it is being built.
+    channel: Option<T>,
 }
 
 /// Channels by token: every operation takes the same time however many there are, apart from the rare one that moves the
@@ -90,42 +83,34 @@ impl<T> Table<T> {
     /// A token for a channel that will be [`put`](Table::put) under it.
     pub fn reserve(&mut self) -> Token {
         let generation = self.next_generation;
-        self.next_generation = generation.wrapping_add(1);
-        let new = Slot {
-            generation,
-            entry: Entry::Out,
-        };
+        self.next_generation = (generation + 1) % FREE;
         self.used += 1;
         while let Some(slot) = self.free.pop() {
             if let Some(free) = self.slots.get_mut(slot as usize)
-                && matches!(free.entry, Entry::Free)
+                && free.generation == FREE
             {
-                *free = new;
+                free.generation = generation;
                 return Token { slot, generation };
             }
         }
         let slot = self.slots.len() as u32;
-        self.slots.push(new);
+        self.slots.push(Slot {
+            generation,
+            channel: None,
+        });
         Token { slot, generation }
     }
 
+    #[inline]
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
-        let current = slot.generation == token.generation && !matches!(slot.entry, Entry::Free);
-        current.then_some(slot)
+        (slot.generation == token.generation && slot.generation != FREE).then_some(slot)
     }
 
     /// Takes the channel out for the time of its callback.
     #[inline]
     pub fn take(&mut self, token: Token) -> Option<T> {
-        let slot = self.slots.get_mut(token.slot())?;
-        if slot.generation != token.generation || !matches!(slot.entry, Entry::In(_)) {
-            return None;
-        }
-        match mem::replace(&mut slot.entry, Entry::Out) {
-            Entry::In(channel) => Some(channel),
-            _ => None,
-        }
+        self.slot(token)?.channel.take()
     }
 
     /// Puts a channel in, or back in. Gives it back if its token was removed meanwhile.
@@ -133,7 +118,7 @@ impl<T> Table<T> {
     pub fn put(&mut self, token: Token, channel: T) -> Result<(), T> {
         match self.slot(token) {
             Some(slot) => {
-                slot.entry = Entry::In(channel);
+                slot.channel = Some(channel);
                 Ok(())
             }
             None => Err(channel),
@@ -143,50 +128,52 @@ impl<T> Table<T> {
     /// Looks at a channel that is in.
     pub fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.slot())?;
-        match &slot.entry {
-            Entry::In(channel) if slot.generation == token.generation => Some(channel),
-            _ => None,
-        }
+        (slot.generation == token.generation).then_some(slot.channel.as_ref()?)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        self.slot(token)?.channel.as_mut()
     }
 
     /// Ends the token. Returns the channel if it was in.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slot(token)?;
-        let entry = mem::replace(&mut slot.entry, Entry::Free);
+        slot.generation = FREE;
+        let channel = slot.channel.take();
         self.used -= 1;
         self.free.push(token.slot);
-        if token.slot() == self.slots.len() - 1 {
-            self.shrink();
-        }
-        match entry {
-            Entry::In(channel) => Some(channel),
-            _ => None,
-        }
+        self.shrink();
+        channel
     }
 
     /// Gives up the free slots at the end, and the memory when three quarters of it are not needed.
     fn shrink(&mut self) {
-        while matches!(self.slots.last(), Some(slot) if matches!(slot.entry, Entry::Free)) {
+        while self
+            .slots
+            .last()
+            .is_some_and(|last| last.generation == FREE)
+        {
             self.slots.pop();
         }
-        let length = self.slots.len().max(SMALL / 2);
-        if self.slots.capacity() > 4 * length {
-            self.slots.shrink_to(2 * length);
-            self.free.retain(|slot| (*slot as usize) < self.slots.len());
-            self.free.shrink_to(2 * length);
+        let length = self.slots.len();
+        let enough = 2 * length.max(SMALL);
+        if self.slots.capacity() > 2 * enough {
+            self.slots.shrink_to(enough);
+            self.free.retain(|slot| (*slot as usize) < length);
+            self.free.shrink_to(enough);
         }
     }
 
     /// The tokens in use.
     pub fn tokens(&self) -> Vec<Token> {
-        let tokens = self.slots.iter().enumerate().map(|(slot, content)| {
-            let token = Token {
-                slot: slot as u32,
-                generation: content.generation,
-            };
-            (!matches!(content.entry, Entry::Free)).then_some(token)
-        });
-        tokens.flatten().collect()
+        let slots = (0..).zip(&self.slots);
+        let used = slots.filter(|(_, content)| content.generation != FREE);
+        let token = |(slot, content): (u32, &Slot<T>)| Token {
+            slot,
+            generation: content.generation,
+        };
+        used.map(token).collect()
     }
 
     /// How many channels there are, those taken out included.

@@ -1,83 +1,58 @@
 //! Threads that compute, so that loops do not have to.
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 type Job = Box<dyn FnOnce() + Send>;
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    /// A job was queued, or the pool is ending.
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    ending: bool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Jobs run without the lock, and nothing else can panic.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        loop {
-            let queue = self.lock();
-            let idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.ending;
-            let waited = self.changed.wait_while(queue, idle);
-            let job = waited
-                .unwrap_or_else(PoisonError::into_inner)
-                .jobs
-                .pop_front();
-            match job {
-                Some(job) => job(),
-                None => return,
-            }
-        }
-    }
-}
 
 /// A pool of worker threads, for [`TcpConnection::compute`](crate::TcpConnection::compute). Its queue has no bound of its
 /// own: each connection has one, [`Limits::jobs`](crate::Limits). Dropped, it finishes what is queued and waits for the
 /// threads.
 pub struct Workers {
-    shared: Arc<Shared>,
+    /// `None` when the pool ends.
+    jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
     /// Starts `count` threads, named `Worker-1` and so on. Fails where the system allows no more threads.
     pub fn new(count: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
         let mut workers = Self {
-            shared,
+            jobs: Some(jobs),
             threads: Vec::new(),
         };
         for number in 1..=count.max(1) {
-            let shared = Arc::clone(&workers.shared);
+            let queue = Arc::clone(&queue);
             let thread = thread::Builder::new().name(format!("Worker-{number}"));
-            workers.threads.push(thread.spawn(move || shared.work())?);
+            workers.threads.push(thread.spawn(move || work(&queue))?);
         }
         Ok(workers)
     }
 
     /// Has a job done by the next worker that is free. It must not panic: use `compute`, which deals with that.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        self.shared.lock().jobs.push_back(Box::new(job));
-        self.shared.changed.notify_one();
+        if let Some(jobs) = &self.jobs {
+            // It fails where every worker has ended, and they end after the pool.
+            let _ = jobs.send(Box::new(job));
+        }
+    }
+}
+
+/// One worker waits for the next job, holding the lock; the others wait for the lock.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(job) = next() {
+        job();
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.lock().ending = true;
-        self.shared.changed.notify_all();
+        self.jobs = None;
         for thread in self.threads.drain(..) {
             // The last owner may be a job; a thread cannot wait for itself.
             if thread.thread().id() != thread::current().id() {

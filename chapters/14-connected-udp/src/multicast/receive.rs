@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdout};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use common::signal::StopSignal;
 use common::tcp::local_address;
@@ -13,7 +13,6 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, bind, setsockopt, sockopt};
 
 use super::{Group, JoinV4, JoinV6, in_addr};
 use crate::client::open;
-use crate::wait::stopped;
 
 /// Joins a group and prints what is sent to it
 #[derive(Debug, clap::Args)]
@@ -34,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     say!("listening on {}", local_address(&socket)?)?;
     let mut buffer = vec![0; udp::LARGEST];
     let mut count = 0;
-    while !stopped(&stop, Some(&socket), None)? {
+    while !stop.comes_while(Some(socket.as_fd()), None)? {
         let received = udp::receive_from(&socket, &mut buffer, MsgFlags::MSG_DONTWAIT);
         let Some(datagram) = received.call("recvmsg")? else {
             continue;

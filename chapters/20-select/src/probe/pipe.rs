@@ -5,10 +5,9 @@ use std::os::fd::OwnedFd;
 use common::{Call, CallError, say};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::PollFlags;
 use nix::unistd::{SysconfVar, pipe2, read, sysconf, write};
 
-use super::table::{Attempt, Subject, header, row};
+use super::table::{Attempt, Complete, Subject, header, row};
 
 /// When are the two ends of a pipe ready?
 #[derive(Debug, clap::Args)]
@@ -30,7 +29,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => anyhow::bail!("the system does not tell the size of a page"),
     };
     let capacity = fill(&Pipe::new(false)?, page)?;
-    say!("a pipe here holds {capacity} bytes, {} pages", capacity / page)?;
+    say!(
+        "a pipe here holds {capacity} bytes, {} pages",
+        capacity / page
+    )?;
     header()?;
 
     // ANCHOR: reader
@@ -42,8 +44,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         })
     };
     read_end("read end: nothing in the pipe", |_| Ok(0), false)?;
-    read_end("read end: 5 bytes in the pipe", |pipe| write(&pipe.writer, b"data1"), false)?;
-    read_end("read end: 5 bytes, writer gone", |pipe| write(&pipe.writer, b"data1"), true)?;
+    read_end(
+        "read end: 5 bytes in the pipe",
+        |pipe| write(&pipe.writer, b"data1"),
+        false,
+    )?;
+    read_end(
+        "read end: 5 bytes, writer gone",
+        |pipe| write(&pipe.writer, b"data1"),
+        true,
+    )?;
     read_end("read end: nothing, writer gone", |_| Ok(0), true)?;
     // ANCHOR_END: reader
 
@@ -62,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     write_end("write end: nothing in the pipe", None, false)?;
     write_end("write end: pipe full", Some(0), false)?;
     write_end("write end: room for 1 byte", Some(1), false)?;
-    write_end("write end: room, 1 less than a page", Some(page - 1), false)?;
+    write_end("write end: 1 byte short of a page", Some(page - 1), false)?;
     write_end("write end: room for a page", Some(page), false)?;
     write_end("write end: reader gone", None, true)?;
     write_end("write end: full, reader gone", Some(0), true)
@@ -94,7 +104,10 @@ impl Pipe {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).call("pipe2")?;
         let mut spares = Vec::new();
         if spare {
-            spares = vec![reader.try_clone().call("fcntl")?, writer.try_clone().call("fcntl")?];
+            spares = vec![
+                reader.try_clone().call("fcntl")?,
+                writer.try_clone().call("fcntl")?,
+            ];
         }
         Ok(Self {
             reader,
@@ -120,6 +133,6 @@ fn watch(watched: OwnedFd, other: OwnedFd, goes: bool, mut others: Vec<OwnedFd>)
     Subject {
         watched,
         others,
-        complete: PollFlags::empty(),
+        complete: Complete::AtOnce,
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use common::{Call, CallError, say};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::socket::{SockFlag, accept4};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -11,16 +11,26 @@ use nix::unistd::{read, write};
 
 use crate::set::insert;
 
-/// How long to wait for what the other end has done to arrive, in milliseconds.
-const ARRIVES: u16 = 2000;
-
-/// A descriptor in some situation, none of its calls blocking.
+/// A descriptor in some situation. None of its calls block.
 pub struct Subject {
     pub watched: OwnedFd,
     /// What has to stay open as long as it is looked at.
     pub others: Vec<OwnedFd>,
-    /// What poll tells when the situation is complete. Empty: it is complete from the start.
-    pub complete: PollFlags,
+    pub complete: Complete,
+}
+
+/// Makes a situation.
+pub type Make = fn() -> Result<Subject, CallError>;
+
+/// Whereby one knows that the situation is complete. On its way from one end to the other a segment takes a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Complete {
+    AtOnce,
+    In,
+    Out,
+    Pri,
+    Hup,
+    RdHup,
 }
 
 /// A call that select is asked for.
@@ -32,35 +42,46 @@ pub enum Attempt {
 }
 
 pub fn header() -> anyhow::Result<()> {
-    say!("situation                          select says         poll says         then")?;
+    let (situation, select, poll) = ("situation", "select says", "poll says");
+    say!("{situation:<33} {select:<17} {poll:<21} then")?;
     Ok(())
 }
 
-// ANCHOR: look
+// ANCHOR: row
 /// A line of the table. The situation is made anew for each attempt: one call may change what the next one finds.
 pub fn row(
     situation: &str,
     attempts: &[Attempt],
     make: impl Fn() -> Result<Subject, CallError>,
 ) -> anyhow::Result<()> {
-    let subject = make()?;
-    wait(&subject)?;
-    let ready = ask(&subject)?;
-    let polled = polled(&subject)?;
-    let mut outcomes = vec![outcome(&subject, attempts[0])];
-    for attempt in &attempts[1..] {
+    let mut told = None;
+    let mut outcomes = Vec::new();
+    for attempt in attempts {
         let subject = make()?;
-        wait(&subject)?;
-        outcomes.push(outcome(&subject, *attempt));
+        let fd = subject.watched.as_fd();
+        poll_for(fd, subject.complete)?;
+        if told.is_none() {
+            told = Some((ask_select(fd)?, ask_poll(fd)?));
+        }
+        let (name, result) = outcome(fd, *attempt);
+        match outcomes.last_mut() {
+            // Both failed in the same way: said in one.
+            Some((names, same)) if *same == result => *names = format!("{names} and {name}"),
+            _ => outcomes.push((name.to_string(), result)),
+        }
     }
+    let (select, poll) = told.unwrap_or_default();
+    let outcomes: Vec<_> = outcomes
+        .iter()
+        .map(|(names, result)| format!("{names} {result}"))
+        .collect();
     let outcomes = outcomes.join(", ");
-    say!("{situation:<34} {ready:<19} {polled:<17} {outcomes}")?;
+    say!("{situation:<33} {select:<17} {poll:<21} {outcomes}")?;
     Ok(())
 }
 
 /// Asks select about one descriptor, in all three sets, without waiting.
-fn ask(subject: &Subject) -> anyhow::Result<String> {
-    let fd = subject.watched.as_fd();
+fn ask_select(fd: BorrowedFd) -> anyhow::Result<String> {
     let mut sets = [FdSet::new(), FdSet::new(), FdSet::new()];
     for set in &mut sets {
         insert(set, fd)?;
@@ -68,54 +89,73 @@ fn ask(subject: &Subject) -> anyhow::Result<String> {
     let [read, write, except] = &mut sets;
     let mut at_once = TimeVal::zero();
     select(fd.as_raw_fd() + 1, read, write, except, &mut at_once).call("select")?;
-    let says = |set: &FdSet, word| if set.contains(fd) { word } else { "" };
-    let [read, write, except] = &sets;
-    let (read, write, except) = (says(read, "read"), says(write, "write"), says(except, "except"));
-    Ok(format!("{read:<5}{write:<6}{except}"))
+    let says = |set: usize, word| if sets[set].contains(fd) { word } else { "" };
+    Ok(format!(
+        "{:<5}{:<6}{}",
+        says(0, "read"),
+        says(1, "write"),
+        says(2, "except")
+    ))
 }
-// ANCHOR_END: look
+// ANCHOR_END: row
 
-/// Waits until the situation is as its name says, or for two seconds.
-fn wait(subject: &Subject) -> Result<(), CallError> {
-    if !subject.complete.is_empty() {
-        let mut fds = [PollFd::new(subject.watched.as_fd(), subject.complete)];
-        poll(&mut fds, PollTimeout::from(ARRIVES)).call("poll")?;
-    }
-    Ok(())
-}
+/// Words of poll(2), in the order of the table.
+const WORDS: [(i16, &str); 6] = [
+    (libc::POLLIN, "IN"),
+    (libc::POLLPRI, "PRI"),
+    (libc::POLLOUT, "OUT"),
+    (libc::POLLERR, "ERR"),
+    (libc::POLLHUP, "HUP"),
+    (libc::POLLRDHUP, "RDHUP"),
+];
 
 /// The same question to poll, which has more words for the answer.
-fn polled(subject: &Subject) -> Result<String, CallError> {
-    const WORDS: [(PollFlags, &str); 6] = [
-        (PollFlags::POLLIN, "IN"),
-        (PollFlags::POLLPRI, "PRI"),
-        (PollFlags::POLLOUT, "OUT"),
-        (PollFlags::POLLERR, "ERR"),
-        (PollFlags::POLLHUP, "HUP"),
-        (RDHUP, "RDHUP"),
-    ];
-    let asked = PollFlags::POLLIN | PollFlags::POLLPRI | PollFlags::POLLOUT | RDHUP;
-    let mut fds = [PollFd::new(subject.watched.as_fd(), asked)];
-    poll(&mut fds, PollTimeout::ZERO).call("poll")?;
-    let came = fds[0].revents().unwrap_or(PollFlags::empty());
-    let words = WORDS.iter().filter(|(flag, _)| came.contains(*flag));
+fn ask_poll(fd: BorrowedFd) -> Result<String, CallError> {
+    let everything = WORDS.iter().fold(0, |all, (flag, _)| all | flag);
+    let came = poll(fd, everything, 0)?;
+    let words = WORDS.iter().filter(|(flag, _)| came & flag != 0);
     let words: Vec<_> = words.map(|(_, word)| *word).collect();
     Ok(words.join(" "))
 }
 
-/// The peer has ended its direction; the name is Linux's own, poll(2).
-pub const RDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+/// Waits until the situation is complete, but not for ever. Whether it is.
+pub fn poll_for(fd: BorrowedFd, complete: Complete) -> Result<bool, CallError> {
+    let (events, milliseconds) = match complete {
+        Complete::AtOnce => return Ok(true),
+        Complete::Out => (libc::POLLOUT, 200), // it is expected not to come
+        Complete::In => (libc::POLLIN, 5000),
+        Complete::Pri => (libc::POLLPRI, 5000),
+        Complete::Hup => (libc::POLLHUP, 5000),
+        Complete::RdHup => (libc::POLLRDHUP, 5000),
+    };
+    Ok(poll(fd, events, milliseconds)? != 0)
+}
+
+/// poll(2) with one descriptor. The type of `nix` has no name for POLLRDHUP, and drops what it cannot name.
+fn poll(fd: BorrowedFd, events: i16, milliseconds: i32) -> Result<i16, CallError> {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    loop {
+        // SAFETY: the pointer is to one entry that lives as long as the call.
+        match Errno::result(unsafe { libc::poll(&raw mut entry, 1, milliseconds) }) {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome.map(|_| entry.revents).call("poll"),
+        }
+    }
+}
 
 /// Makes the call once. EAGAIN means that it would have waited.
-fn outcome(subject: &Subject, attempt: Attempt) -> String {
-    let fd = subject.watched.as_fd();
+fn outcome(fd: BorrowedFd, attempt: Attempt) -> (&'static str, String) {
     let count = |count: usize| count.to_string();
     let (name, outcome) = match attempt {
         Attempt::Read => ("read", read(fd, &mut [0; 4096]).map(count)),
         Attempt::Write => ("write", write(fd, b"x").map(count)),
         Attempt::Accept => ("accept", accept(fd).map(|_| "succeeds".to_string())),
     };
-    format!("{name} {}", outcome.unwrap_or_else(|error| format!("{error:?}")))
+    (name, outcome.unwrap_or_else(|error| format!("{error:?}")))
 }
 
 fn accept(listener: BorrowedFd) -> nix::Result<OwnedFd> {

@@ -8,16 +8,22 @@ mod chap04;
 mod chap05;
 mod chap06;
 mod chap07;
+mod chap08;
 mod chap10;
 mod chap11;
 mod chap12;
 mod chap13;
+mod chap14;
 mod chap15;
 mod chap16;
 mod chap17;
 mod chap18;
 mod chap19;
+mod chap20;
+mod chap23;
 mod chap25;
+mod chap26;
+mod chap30;
 mod chap36;
 mod chap37;
 mod midterm;
@@ -29,17 +35,23 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap05::EXPERIMENTS,
     chap06::EXPERIMENTS,
     chap07::EXPERIMENTS,
+    chap08::EXPERIMENTS,
     chap10::EXPERIMENTS,
     chap11::EXPERIMENTS,
     chap12::EXPERIMENTS,
     chap13::EXPERIMENTS,
+    chap14::EXPERIMENTS,
     chap15::EXPERIMENTS,
     chap16::EXPERIMENTS,
     chap17::EXPERIMENTS,
     chap18::EXPERIMENTS,
     chap19::EXPERIMENTS,
     midterm::EXPERIMENTS,
+    chap20::EXPERIMENTS,
+    chap23::EXPERIMENTS,
     chap25::EXPERIMENTS,
+    chap26::EXPERIMENTS,
+    chap30::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
 ];

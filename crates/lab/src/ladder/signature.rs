@@ -225,7 +225,7 @@ impl Step {
 
 /// The line with `#` for the numbers that differ between runs: times, ports the kernel chose, process ids, large counts.
 fn steady(line: &str) -> String {
-    let line = clean(line);
+    let line = tabled(clean(line));
     // A time of day, with the names of a day and a month somewhere beside it.
     if template(&line).contains("#:#:#") && !line.contains("::") {
         let name = |word: &str| {
@@ -259,14 +259,27 @@ fn steady(line: &str) -> String {
         let number = number[..end].trim_end_matches('.');
         let after = &rest[start + number.len()..];
         out.push_str(before);
-        out.push_str(if varies(&out, number, after) {
-            "#"
-        } else {
-            number
-        });
+        match number.rsplit_once('.') {
+            // An IPv4 address with a port behind it, as tcpdump writes them.
+            Some((address, _)) if address.split('.').count() == 4 => out += &format!("{address}.#"),
+            _ if varies(&out, number, after) => out.push('#'),
+            _ => out.push_str(number),
+        }
         rest = after;
     }
     out + rest
+}
+
+/// A row of a table about processes, with the number of the process before its user: without the number, and without the
+/// blanks that depend on its width. Other lines are as they were.
+fn tabled(line: String) -> String {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match words.as_slice() {
+        [command, process, user @ "root", rest @ ..] if process.parse::<u32>().is_ok() => {
+            [&[command, "#", user], rest].concat().join(" ")
+        }
+        _ => line,
+    }
 }
 
 /// Whether a number differs between runs, by what stands around it.
@@ -293,10 +306,22 @@ fn varies(before: &str, number: &str, after: &str) -> bool {
         .rsplit(|c: char| !c.is_alphabetic())
         .next();
     let word = word.unwrap_or_default().to_lowercase();
-    let process = ["pid", "child", "process", "tid", "fd", "descriptor"];
+    let process = [
+        "pid",
+        "child",
+        "process",
+        "thread",
+        "tid",
+        "fd",
+        "descriptor",
+    ];
     let hexadecimal = before.ends_with("0x");
     let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    // Times with slashes between them: 0.1/0.2/0.3 ms.
+    let chain = |c: char| c.is_ascii_digit() || matches!(c, '.' | '/');
+    let of_chain = after.starts_with('/') && after.trim_start_matches(chain).starts_with(" ms");
     time.contains(&unit.as_str())
+        || of_chain
         || process.contains(&word.as_str())
         || hexadecimal
         || (digits > 4 && !number.contains('.'))

@@ -7,9 +7,8 @@ use common::{Call, CallError};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{Dispatcher, Trigger, milliseconds};
-use crate::interest::{Event, Interest, Readiness};
-use crate::token::Token;
+use super::{Dispatcher, Trigger, milliseconds, requested, returned};
+use crate::{Event, Interest, Token};
 
 /// How many events one wait can return. What does not fit comes with the next: the kernel takes turns.
 const BATCH: usize = 512;
@@ -33,10 +32,7 @@ impl EpollDispatcher {
     }
 
     fn event(&self, token: Token, interest: Interest) -> EpollEvent {
-        let mut flags = EpollFlags::empty();
-        flags.set(EpollFlags::EPOLLIN, interest.reads());
-        flags.set(EpollFlags::EPOLLRDHUP, interest.reads());
-        flags.set(EpollFlags::EPOLLOUT, interest.writes());
+        let mut flags = EpollFlags::from_bits_retain(requested(interest).into());
         flags.set(EpollFlags::EPOLLET, self.trigger == Trigger::Edge);
         EpollEvent::new(flags, token.to_bits())
     }
@@ -56,49 +52,27 @@ impl Dispatcher for EpollDispatcher {
         self.epoll.add(fd, event).call("epoll_ctl EPOLL_CTL_ADD")
     }
 
-    fn update(
-        &mut self,
-        fd: BorrowedFd,
-        token: Token,
-        interest: Interest,
-    ) -> Result<(), CallError> {
-        let mut event = self.event(token, interest);
-        self.epoll
-            .modify(fd, &mut event)
-            .call("epoll_ctl EPOLL_CTL_MOD")
+    fn update(&mut self, fd: BorrowedFd, token: Token, wanted: Interest) -> Result<(), CallError> {
+        let mut event = self.event(token, wanted);
+        let updated = self.epoll.modify(fd, &mut event);
+        updated.call("epoll_ctl EPOLL_CTL_MOD")
     }
 
     fn remove(&mut self, fd: BorrowedFd, _: Token) -> Result<(), CallError> {
         self.epoll.delete(fd).call("epoll_ctl EPOLL_CTL_DEL")
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Vec<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<(), CallError> {
-        let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
-            EpollTimeout::try_from(milliseconds(timeout)).unwrap_or(EpollTimeout::MAX)
+    fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
+        let timeout = most.map_or(EpollTimeout::NONE, |most| {
+            EpollTimeout::try_from(milliseconds(most)).unwrap_or(EpollTimeout::MAX)
         });
         let count = match self.epoll.wait(&mut self.ready, timeout) {
             Err(Errno::EINTR) => 0,
             outcome => outcome.call("epoll_wait")?,
         };
-        events.extend(self.ready[..count].iter().map(|event| {
-            let flags = event.events();
-            let readiness = Readiness::default()
-                .with(Readiness::READABLE, flags.contains(EpollFlags::EPOLLIN))
-                .with(Readiness::WRITABLE, flags.contains(EpollFlags::EPOLLOUT))
-                .with(Readiness::ERROR, flags.contains(EpollFlags::EPOLLERR))
-                .with(Readiness::HANGUP, flags.contains(EpollFlags::EPOLLHUP))
-                .with(
-                    Readiness::PEER_ENDED,
-                    flags.contains(EpollFlags::EPOLLRDHUP),
-                );
-            Event {
-                token: Token::from_bits(event.data()),
-                readiness,
-            }
+        into.extend(self.ready[..count].iter().map(|event| Event {
+            token: Token::from_bits(event.data()),
+            readiness: returned(event.events().bits() as i16),
         }));
         Ok(())
     }

@@ -7,9 +7,8 @@ use common::{Call, CallError};
 use nix::errno::Errno;
 use tracing::debug;
 
-use super::{Dispatcher, milliseconds};
-use crate::interest::{Event, Interest, Readiness};
-use crate::token::Token;
+use super::{Dispatcher, milliseconds, requested, returned};
+use crate::{Event, Interest, Token};
 
 /// No place in the array.
 const NOWHERE: u32 = u32::MAX;
@@ -35,16 +34,6 @@ impl PollDispatcher {
     }
 }
 
-fn events(interest: Interest) -> i16 {
-    let read = if interest.reads() {
-        libc::POLLIN | libc::POLLRDHUP
-    } else {
-        0
-    };
-    let write = if interest.writes() { libc::POLLOUT } else { 0 };
-    read | write
-}
-
 impl Dispatcher for PollDispatcher {
     fn call(&self) -> &'static str {
         "poll"
@@ -57,7 +46,7 @@ impl Dispatcher for PollDispatcher {
         self.places[token.slot()] = self.entries.len() as u32;
         self.entries.push(libc::pollfd {
             fd: fd.as_raw_fd(),
-            events: events(interest),
+            events: requested(interest),
             revents: 0,
         });
         self.tokens.push(token);
@@ -65,9 +54,9 @@ impl Dispatcher for PollDispatcher {
         Ok(())
     }
 
-    fn update(&mut self, _: BorrowedFd, token: Token, interest: Interest) -> Result<(), CallError> {
+    fn update(&mut self, _: BorrowedFd, token: Token, wanted: Interest) -> Result<(), CallError> {
         let place = self.place(token)?;
-        self.entries[place].events = events(interest);
+        self.entries[place].events = requested(wanted);
         Ok(())
     }
 
@@ -83,38 +72,22 @@ impl Dispatcher for PollDispatcher {
         Ok(())
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Vec<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<(), CallError> {
-        let timeout = timeout.map_or(-1, milliseconds);
+    fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
+        let timeout = most.map_or(-1, milliseconds);
         let count = self.entries.len() as libc::nfds_t;
         // SAFETY: the pointer and the count are those of one vector that lives through the call.
         let ready = unsafe { libc::poll(self.entries.as_mut_ptr(), count, timeout) };
-        let mut left = match Errno::result(ready) {
+        let ready = match Errno::result(ready) {
             Err(Errno::EINTR) => 0,
             outcome => outcome.call("poll")?,
         };
-        let mut entries = self.entries.iter().zip(&self.tokens).enumerate();
-        while left > 0
-            && let Some((i, (entry, token))) = entries.next()
-        {
-            if entry.revents == 0 {
-                continue;
-            }
-            left -= 1;
+        let entries = self.entries.iter().zip(&self.tokens).enumerate();
+        let happened = entries.filter(|(_, (entry, _))| entry.revents != 0);
+        for (i, (entry, token)) in happened.take(ready as usize) {
             debug!("get message channel i=={i}, fd=={}", entry.fd);
-            let has = |bits: i16| entry.revents & bits != 0;
-            let readiness = Readiness::default()
-                .with(Readiness::READABLE, has(libc::POLLIN))
-                .with(Readiness::WRITABLE, has(libc::POLLOUT))
-                .with(Readiness::ERROR, has(libc::POLLERR | libc::POLLNVAL))
-                .with(Readiness::HANGUP, has(libc::POLLHUP))
-                .with(Readiness::PEER_ENDED, has(libc::POLLRDHUP));
-            events.push(Event {
+            into.push(Event {
                 token: *token,
-                readiness,
+                readiness: returned(entry.revents),
             });
         }
         Ok(())

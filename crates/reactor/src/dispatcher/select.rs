@@ -1,76 +1,58 @@
 //! select(2): sets of bits, one for each descriptor below 1024. A descriptor above does not fit, and is refused: setting
 //! its bit would write past the set.
 
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::time::Duration;
 
 use common::{Call, CallError};
+use libc::c_ulong;
 use nix::errno::Errno;
 
 use super::Dispatcher;
-use crate::interest::{Event, Interest, Readiness};
-use crate::token::Token;
+use crate::{Event, Interest, Readiness, Token};
 
 /// How many descriptors fit.
 const SIZE: usize = libc::FD_SETSIZE;
 
+/// Descriptors in a word of a set.
+const WORD: usize = c_ulong::BITS as usize;
+
 /// A century: longer waits overflow the kernel's clock and are refused.
 const LONGEST: u64 = 100 * 365 * 24 * 60 * 60;
 
+/// A set as the kernel has it: `fd_set` without its macros, which do not check.
+type Set = [c_ulong; SIZE / WORD];
+
+fn assign(set: &mut Set, fd: usize, on: bool) {
+    let (word, bit) = (&mut set[fd / WORD], 1 << (fd % WORD));
+    *word = if on { *word | bit } else { *word & !bit };
+}
+
+fn is_in(set: &Set, fd: usize) -> bool {
+    set[fd / WORD] & (1 << (fd % WORD)) != 0
+}
+
 /// Waits with select(2).
 pub struct SelectDispatcher {
-    read: libc::fd_set,
-    write: libc::fd_set,
+    read: Set,
+    write: Set,
     /// The token of each descriptor.
     tokens: [Option<Token>; SIZE],
     /// One more than the highest descriptor that is watched.
     end: usize,
 }
 
-impl SelectDispatcher {
-    /// Nothing is watched at first.
-    pub fn new() -> Self {
+/// Nothing is watched at first.
+impl Default for SelectDispatcher {
+    fn default() -> Self {
         Self {
-            read: empty(),
-            write: empty(),
+            read: Set::default(),
+            write: Set::default(),
             tokens: [None; SIZE],
             end: 0,
         }
     }
-}
-
-impl Default for SelectDispatcher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn empty() -> libc::fd_set {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: FD_ZERO initialises the whole set.
-    unsafe {
-        libc::FD_ZERO(set.as_mut_ptr());
-        set.assume_init()
-    }
-}
-
-fn assign(set: &mut libc::fd_set, fd: usize, on: bool) {
-    debug_assert!(fd < SIZE);
-    // SAFETY: the descriptor is below FD_SETSIZE: only such ones get through `add`.
-    unsafe {
-        match on {
-            true => libc::FD_SET(fd as i32, set),
-            false => libc::FD_CLR(fd as i32, set),
-        }
-    }
-}
-
-fn is_in(set: &libc::fd_set, fd: usize) -> bool {
-    debug_assert!(fd < SIZE);
-    // SAFETY: as above; `end` is at most FD_SETSIZE.
-    unsafe { libc::FD_ISSET(fd as i32, set) }
 }
 
 impl Dispatcher for SelectDispatcher {
@@ -88,64 +70,50 @@ impl Dispatcher for SelectDispatcher {
         self.update(fd, token, interest)
     }
 
-    fn update(
-        &mut self,
-        fd: BorrowedFd,
-        token: Token,
-        interest: Interest,
-    ) -> Result<(), CallError> {
+    fn update(&mut self, fd: BorrowedFd, token: Token, wanted: Interest) -> Result<(), CallError> {
         let number = fd.as_raw_fd() as usize;
         if self.tokens.get(number) != Some(&Some(token)) {
             return Err(Errno::ENOENT).call(format_args!("select on descriptor {number}"));
         }
-        assign(&mut self.read, number, interest.reads());
-        assign(&mut self.write, number, interest.writes());
+        assign(&mut self.read, number, wanted.reads());
+        assign(&mut self.write, number, wanted.writes());
         Ok(())
     }
 
     fn remove(&mut self, fd: BorrowedFd, token: Token) -> Result<(), CallError> {
         self.update(fd, token, Interest::NONE)?;
         self.tokens[fd.as_raw_fd() as usize] = None;
-        self.end = self.tokens[..self.end]
-            .iter()
-            .rposition(Option::is_some)
-            .map_or(0, |highest| highest + 1);
+        let highest = self.tokens.iter().rposition(Option::is_some);
+        self.end = highest.map_or(0, |highest| highest + 1);
         Ok(())
     }
 
-    fn wait(
-        &mut self,
-        events: &mut Vec<Event>,
-        timeout: Option<Duration>,
-    ) -> Result<(), CallError> {
+    fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
         // The kernel overwrites the sets with its answer, and on Linux the time with what was left of it.
         let (mut read, mut write) = (self.read, self.write);
-        let mut time = timeout.map(|timeout| libc::timeval {
-            tv_sec: timeout.as_secs().min(LONGEST) as libc::time_t,
-            tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
+        let mut time = most.map(|most| libc::timeval {
+            tv_sec: most.as_secs().min(LONGEST) as libc::time_t,
+            tv_usec: libc::suseconds_t::from(most.subsec_micros()),
         });
         let time = time.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-        let none = ptr::null_mut();
-        // SAFETY: the sets and the time are local and live through the call; `end` is at most FD_SETSIZE.
-        let ready = unsafe { libc::select(self.end as i32, &mut read, &mut write, none, time) };
-        let mut left = match Errno::result(ready) {
-            Err(Errno::EINTR) => return Ok(()),
+        let set = |set: &mut Set| ptr::from_mut(set).cast::<libc::fd_set>();
+        let (reads, writes, none) = (set(&mut read), set(&mut write), ptr::null_mut());
+        // SAFETY: the sets and the time are local and live through the call; a set has the bits of an fd_set, select(2), and
+        // `end` is at most FD_SETSIZE.
+        let ready = unsafe { libc::select(self.end as i32, reads, writes, none, time) };
+        match Errno::result(ready) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(()),
             outcome => outcome.call("select")?,
         };
         // An error or a hang-up makes a descriptor readable and writable; the call that follows tells which.
-        for number in 0..self.end {
-            if left == 0 {
-                break;
-            }
-            let (readable, writable) = (is_in(&read, number), is_in(&write, number));
-            left -= i32::from(readable) + i32::from(writable);
+        for (number, token) in self.tokens[..self.end].iter().enumerate() {
             let readiness = Readiness::default()
-                .with(Readiness::READABLE, readable)
-                .with(Readiness::WRITABLE, writable);
-            if let Some(token) = self.tokens[number]
+                .with(Readiness::READABLE, is_in(&read, number))
+                .with(Readiness::WRITABLE, is_in(&write, number));
+            if let Some(token) = *token
                 && readiness != Readiness::default()
             {
-                events.push(Event { token, readiness });
+                into.push(Event { token, readiness });
             }
         }
         Ok(())
