@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use common::address::Listen;
 use common::io::set_nonblocking;
 use common::{Call, CallError, complain, tcp};
-use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::trigger::{Trigger, id};
@@ -40,20 +39,18 @@ impl Listener {
     // ANCHOR: accept
     /// The next connection that waits, made non-blocking. `None` when no more can be had now.
     pub fn accept(&mut self, epoll: &Epoll) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
-        match tcp::accept(&self.socket) {
-            Ok((connection, address)) => {
+        match tcp::accept_ready(&self.socket) {
+            Ok(None) => Ok(None),
+            Ok(Some((connection, address))) => {
                 self.starved = false;
                 set_nonblocking(&connection)?;
                 Ok(Some((connection, address)))
             }
-            Err(error) => match error.errno() {
-                Some(Errno::EAGAIN) => Ok(None),
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    self.starve(error, epoll)?;
-                    Ok(None)
-                }
-                _ => Err(error),
-            },
+            Err(error) if error.is_shortage() => {
+                self.starve(error, epoll)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
     // ANCHOR_END: accept

@@ -1,7 +1,7 @@
 //! Several threads that wait for one listener, each with an epoll instance of its own.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,7 +10,6 @@ use common::io::set_nonblocking;
 use common::signal::StopSignal;
 use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::unistd::gettid;
 
@@ -50,13 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             })
             .call("start a thread")?;
     }
-    while stop.received()?.is_none() {
-        let mut fds = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            outcome => drop(outcome.call("poll")?),
-        }
-    }
+    while !stop.comes_while(None, None)? {}
     report()
 }
 
@@ -72,10 +65,9 @@ fn wait(listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<()> {
             Err(Errno::EINTR) => continue,
             outcome => outcome.call("epoll_wait")?,
         };
-        match tcp::accept(listener) {
-            Ok((_, address)) => say!("tid {} accepted {address}", gettid())?,
-            Err(error) if error.errno() == Some(Errno::EAGAIN) => {} // woken in vain
-            Err(error) => return Err(error.into()),
+        // There may be none: whoever was quicker has it.
+        if let Some((_, address)) = tcp::accept_ready(listener)? {
+            say!("tid {} accepted {address}", gettid())?;
         }
     }
 }
@@ -87,20 +79,18 @@ fn wait(listener: &OwnedFd, events: EpollFlags) -> anyhow::Result<()> {
 fn report() -> anyhow::Result<()> {
     let mut slept = Vec::new();
     for task in fs::read_dir("/proc/self/task").call("read /proc/self/task")? {
-        let status = task.and_then(|task| fs::read_to_string(task.path().join("status")));
-        let status = status.call("read the status of a thread")?;
-        let field = |name| {
-            let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
-            lines
-                .find(|(found, _)| *found == name)
-                .map(|(_, value)| value)
-        };
-        let waiter =
-            field("Name").and_then(|name| name.strip_prefix("waiter ")?.parse::<u16>().ok());
-        let times = field("voluntary_ctxt_switches").map(String::from);
-        slept.extend(waiter.zip(times));
+        let path = task.call("read /proc/self/task")?.path();
+        let tid: Option<i32> = path
+            .file_name()
+            .and_then(|name| name.to_str()?.parse().ok());
+        let status = fs::read_to_string(path.join("status")).call("read the status of a thread")?;
+        let times = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:\t"));
+        slept.extend(tid.zip(times.map(String::from)));
     }
     slept.sort_unstable();
+    slept.retain(|(tid, _)| *tid != gettid().as_raw()); // the first thread waits for signals only
     let times: Vec<_> = slept.into_iter().map(|(_, times)| times).collect();
     Ok(say!("slept, by tid: {}", times.join(" "))?)
 }

@@ -3,6 +3,7 @@
 //! cannot make us work, nor fill our memory.
 
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::loop_state::{LoopState, Work};
 use crate::parser::Progress;
 use crate::request::{Method, Request};
 use crate::response::{Material, More, Pieces, Produce, Response, Source};
-use crate::status::Refusal;
+use crate::status::{Refusal, Status};
 use crate::writer::{self, Length, Persistence};
 
 /// How much of a stream is produced before it is sent, in bytes.
@@ -63,6 +64,8 @@ enum Step {
     Next,
     /// More has to arrive, or to go out.
     Wait,
+    /// That was the last answer, and the client does not expect another one.
+    Done,
     /// That was the last answer.
     Close,
 }
@@ -98,12 +101,15 @@ impl Handler for HttpConnection {
                 Ok(step) => step,
                 Err(refusal) => self.refuse(connection, &mut work, refusal),
             };
+            if step == Step::Done && !input.is_empty() {
+                step = Step::Close;
+            }
             if work.out.len() >= limits.output && !flush(connection, &mut work) {
                 break;
             }
         }
         self.after_batch(connection, &mut work, step);
-        if step == Step::Close {
+        if step == Step::Close || step == Step::Done {
             // Whatever follows is not answered, RFC 9112 section 9.6.
             input.take();
         }
@@ -286,9 +292,15 @@ impl HttpConnection {
             loop_name: state.counters.name(),
         };
         let mut response = Response::new(material);
-        (state.shared.answer)(&request, &mut response);
+        let call = AssertUnwindSafe(|| (state.shared.answer)(&request, &mut response));
+        if panic::catch_unwind(call).is_err() {
+            // One request's fault is not to end the others. What was made so far is thrown away whole.
+            response = Response::new(material);
+            response.error(Status::InternalServerError).close();
+        }
         let length = writer::length(&response, head.old);
         let persists = request.persists() && !self.last && !response.close && length != Length::Close;
+        let request_was_last = !request.persists();
         let persistence = match persists {
             true if head.old || state.shared.announce_keep_alive => Persistence::KeepAlive,
             true => Persistence::Silent,
@@ -331,6 +343,7 @@ impl HttpConnection {
         match persists {
             true if work.out.is_empty() => Step::Wait,
             true => Step::Next,
+            false if request_was_last => Step::Done,
             false => Step::Close,
         }
     }
@@ -384,7 +397,14 @@ impl HttpConnection {
             let length = work.part.len();
             more = match self.last {
                 true => More::End,
-                false => stream.producer.produce(&mut work.part),
+                false => {
+                    let call = AssertUnwindSafe(|| stream.producer.produce(&mut work.part));
+                    match panic::catch_unwind(call) {
+                        Ok(more) => more,
+                        // A body that is cut off must not look complete, RFC 9112 section 8.
+                        Err(_) => return connection.close(),
+                    }
+                }
             };
             if more == More::Now && work.part.len() == length {
                 // It has nothing and wants to be asked at once: that would be for ever.
@@ -433,7 +453,10 @@ impl HttpConnection {
             }
             work.log.clear();
         }
-        if step == Step::Close {
+        if step == Step::Done {
+            // The client has said that nothing follows: there is nothing that could turn our FIN into a reset.
+            connection.close_when_sent();
+        } else if step == Step::Close {
             // In stages, so that the client can read the answer: RFC 9112 section 9.6.
             connection.shutdown();
         } else if !connection.all_sent() && connection.is_open() {

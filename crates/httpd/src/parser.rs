@@ -8,7 +8,7 @@ use crate::framing::Framing;
 use crate::limits::Limits;
 use crate::request::Method;
 use crate::status::Refusal;
-use crate::syntax::{self, TOKEN, span, span_of_path, span_of_value};
+use crate::syntax::{TOKEN, span, span_of_path, span_of_value};
 
 /// A part of the input: from the first to before the second.
 pub(crate) type Place = (u32, u32);
@@ -168,17 +168,10 @@ impl Head {
                 Some(_) => Err(Refusal::RequestLine),
             };
         };
-        match version {
-            b"HTTP/1.1\r\n" => self.old = false,
-            b"HTTP/1.0\r\n" => self.old = true,
-            // A later 1.x is compatible with 1.1, RFC 9110 section 2.5.
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b'\r', b'\n'] => {
-                self.old = false;
-            }
-            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n'] => {
-                return Err(Refusal::Version);
-            }
-            _ => return Err(Refusal::RequestLine),
+        if version == b"HTTP/1.1\r\n" {
+            self.old = false;
+        } else {
+            self.old = is_old(version)?;
         }
         self.method = Method::from_bytes(&bytes[..method]).ok_or(Refusal::Method)?;
         self.target(bytes, start, path_end, end)?;
@@ -254,11 +247,24 @@ impl Head {
             [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
             _ => return Err(Refusal::FieldValue),
         }
-        let text = syntax::trim(&line[value..end]);
+        let text = line[value..end].trim_ascii_end();
         let place = |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
         let value = place(value, text.len());
         self.fields.push((place(0, name), value));
         self.framing.field(&line[..name], text, value)?;
         Ok(Line::Whole(start + end + 2))
+    }
+}
+
+/// HTTP/1.0, or one that is like 1.1: a later 1.x, RFC 9110 section 2.5.
+#[cold]
+fn is_old(version: &[u8; 10]) -> Result<bool, Refusal> {
+    match version {
+        b"HTTP/1.0\r\n" => Ok(true),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b'\r', b'\n'] => Ok(false),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n'] => {
+            Err(Refusal::Version)
+        }
+        _ => Err(Refusal::RequestLine),
     }
 }

@@ -1,6 +1,6 @@
 //! Puts together what was seen in different places: packets with the programs behind them, output, states, by time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -37,8 +37,8 @@ struct Directory {
     programs: HashMap<usize, (Arc<str>, Duration)>,
     /// When a program ended, by column.
     ends: HashMap<usize, Duration>,
-    /// Ends that have begun a conversation: there was a program behind them, even if it was gone before we looked.
-    active: HashSet<(Arc<str>, SocketAddr)>,
+    /// Ends that have begun a conversation, and when: there was a program behind them, even if it was gone before we looked.
+    active: HashMap<(Arc<str>, SocketAddr), Vec<Duration>>,
 }
 
 impl Directory {
@@ -83,16 +83,17 @@ impl Directory {
             Kind::Udp | Kind::Fragment(_) => true,
             _ => false,
         };
-        let active = packets
-            .iter()
-            .filter(begins)
-            .map(|packet| (Arc::clone(&packet.hosts.0), packet.source));
+        let mut active: HashMap<_, Vec<Duration>> = HashMap::new();
+        for packet in packets.iter().filter(begins) {
+            let end = (Arc::clone(&packet.hosts.0), packet.source);
+            active.entry(end).or_default().push(packet.sent);
+        }
         Self {
             owners,
             takers,
             programs: programs.collect(),
             ends: ended.collect(),
-            active: active.collect(),
+            active,
         }
     }
 
@@ -122,14 +123,18 @@ impl Directory {
         }
         let takes = takers.filter(|(local, _)| *local == end.local || local.ip().is_unspecified());
         let known = self.latest(takes.map(|(_, column)| *column), at);
-        if known.is_some() || !self.active.contains(&(Arc::clone(&end.host), end.local)) {
+        let begun = self.active.get(&(Arc::clone(&end.host), end.local));
+        let (None, Some(begun)) = (known, begun) else {
             return known;
-        }
-        // The socket was gone before anybody could ask whose it was: it was opened by the program started last.
+        };
+        // The socket was gone before anybody could ask whose it was: it was opened by the program started last, of those
+        // that were there when it began.
+        let begun = begun.iter().filter(|begun| **begun <= at).max();
+        let was_there = |column: &usize| self.ends.get(column).is_none_or(|end| Some(end) >= begun);
         let here = self
             .programs
             .iter()
-            .filter(|(_, (host, _))| *host == end.host);
+            .filter(|(column, (host, _))| *host == end.host && was_there(column));
         self.latest(
             here.map(|(column, _)| *column)
                 .filter(|column| Some(*column) != other),

@@ -284,10 +284,15 @@ impl Wire {
 
     /// Delivers what [`Wire::hold_all`] has kept, and keeps nothing from now on.
     pub fn release(&self) {
-        let mut state = self.state();
-        state
+        self.state()
             .rules
             .retain(|rule| !matches!(rule.treatment, Treatment::Keep));
+        self.deliver_kept();
+    }
+
+    /// Delivers what [`Wire::hold_all`] has kept so far, and goes on keeping.
+    pub fn deliver_kept(&self) {
+        let mut state = self.state();
         let due = Instant::now();
         for (number, port, frame) in std::mem::take(&mut state.kept) {
             state.in_flight.push(InFlight {

@@ -215,7 +215,7 @@ fn aio_suspend(lab: &Lab) -> Outcome {
     })?;
     if lab.is_control() {
         lab.until("and so has the second", || {
-            within(processor_time(&sleeps), MUCH..)
+            within(processor_time(&sleeps) - before, MUCH..)
         })?;
     }
     let (busy, idle) = (processor_time(&asks), processor_time(&sleeps) - before);
