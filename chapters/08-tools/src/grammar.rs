@@ -77,7 +77,6 @@ impl Words<'_> {
         found
     }
 
-    // ANCHOR: joined
     /// `A and B or C`. As in pcap-filter(7), both bind alike and from the left: it is `(A and B) or C`, and
     /// `A or B and C` is `(A or B) and C`.
     fn joined(&mut self) -> Result<Expression, String> {
@@ -92,7 +91,6 @@ impl Words<'_> {
             }
         }
     }
-    // ANCHOR_END: joined
 
     fn condition(&mut self) -> Result<Expression, String> {
         if self.takes(&["not", "!"]) {

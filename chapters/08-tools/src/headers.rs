@@ -1,4 +1,4 @@
-//! The parts of a printed line that are about IP and ICMP, in the form of tcpdump(8).
+//! The parts of a printed line that are about IP, ICMP and the options of TCP, in the form of tcpdump(8).
 
 use crate::packet::{ICMP, ICMPV6, Packet, TCP, UDP, number};
 
@@ -113,4 +113,37 @@ pub fn verbose_v6(packet: &Packet) -> String {
     };
     let (name, ttl, length) = (protocol_name(next), packet.ttl, packet.length - 40);
     format!("IP6 ({class}{flow}hlim {ttl}, next-header {name} ({next}) payload length: {length}) ")
+}
+
+/// The options of a segment, RFC 9293 section 3.2. What follows a wrong length is not shown.
+pub fn options(mut rest: &[u8]) -> Vec<String> {
+    let mut shown = Vec::new();
+    while let Some(&kind) = rest.first() {
+        let size = match kind {
+            0 | 1 => 1,
+            _ => usize::from(*rest.get(1).unwrap_or(&0)),
+        };
+        let Some(option) = rest
+            .get(..size)
+            .filter(|option| !option.is_empty() && (kind < 2 || size >= 2))
+        else {
+            break;
+        };
+        let word = |at| number(option, at, 4).unwrap_or(0);
+        shown.push(match (kind, size) {
+            (0, _) => "eol".into(),
+            (1, _) => "nop".into(),
+            (2, 4) => format!("mss {}", number(option, 2, 2).unwrap_or(0)),
+            (3, 3) => format!("wscale {}", option[2]),
+            (4, _) => "sackOK".into(),
+            (5, _) => format!("sack {}", (size - 2) / 8),
+            (8, 10) => format!("TS val {} ecr {}", word(2), word(6)),
+            _ => format!("unknown-{kind}"),
+        });
+        if kind == 0 {
+            break;
+        }
+        rest = &rest[size..];
+    }
+    shown
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use common::{Call, complain, say};
 
-use crate::netstat;
-use crate::owners::{Owners, user};
+use crate::names::{end, name, user};
+use crate::owners::Owners;
 use crate::tables;
+use crate::wanted::Wanted;
 
 /// Names the processes that hold a port, or the socket behind a socket file
 #[derive(Debug, clap::Args)]
@@ -24,50 +25,6 @@ pub struct Args {
     /// Print the process numbers only, for kill(1)
     #[arg(short, long)]
     terse: bool,
-}
-
-/// What -i chooses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
-    v6: Option<bool>,
-    tcp: Option<bool>,
-    port: Option<u16>,
-}
-
-impl Wanted {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (mut kind, port) = match text.split_once(':') {
-            Some((kind, port)) => (
-                kind,
-                Some(port.parse().map_err(|_| format!("not a port: {port}"))?),
-            ),
-            None => (text, None),
-        };
-        let mut v6 = None;
-        for (digit, six) in [("4", false), ("6", true)] {
-            if let Some(rest) = kind.strip_prefix(digit) {
-                (kind, v6) = (rest, Some(six));
-            }
-        }
-        let tcp = match kind.to_ascii_lowercase().as_str() {
-            "tcp" => Some(true),
-            "udp" => Some(false),
-            "" if v6.is_some() || port.is_some() => None,
-            _ => return Err("write :PORT, tcp:PORT, udp:PORT, 4tcp or 6udp:PORT".into()),
-        };
-        Ok(Self { v6, tcp, port })
-    }
-
-    fn fits(&self, socket: &tables::Internet) -> bool {
-        let (tcp, v6) = (
-            socket.protocol.starts_with("tcp"),
-            socket.protocol.ends_with('6'),
-        );
-        let ports = [socket.local.port(), socket.remote.port()];
-        self.v6.is_none_or(|wanted| wanted == v6)
-            && self.tcp.is_none_or(|wanted| wanted == tcp)
-            && self.port.is_none_or(|wanted| ports.contains(&wanted))
-    }
 }
 
 /// A socket that was asked for, ready to be printed.
@@ -100,7 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(!found.is_empty(), "no such socket is open");
     if !args.terse {
         say!(
-            "{:<15} {:>7} {:<10} {:>4} {:<4} {:>9} NAME",
+            "{:<9} {:>6} {:<8} {:>4} {:<4} {:>8} NAME",
             "COMMAND",
             "PID",
             "USER",
@@ -124,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if !args.terse {
                 // A socket is always open for both reading and writing: u.
                 say!(
-                    "{:<15} {:>7} {owner:<10} {:>3}u {kind:<4} {inode:>9} {name}",
+                    "{:<9} {:>6} {owner:<8} {:>3}u {kind:<4} {inode:>8} {name}",
                     holder.command,
                     holder.pid,
                     holder.descriptor
@@ -134,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if owners.of(*inode).is_empty() && !args.terse {
             let owner = uid.map_or_else(|| "-".into(), user);
             say!(
-                "{:<15} {:>7} {owner:<10} {:>4} {kind:<4} {inode:>9} {name}",
+                "{:<9} {:>6} {owner:<8} {:>4} {kind:<4} {inode:>8} {name}",
                 "-",
                 "-",
                 "-"
@@ -164,7 +121,7 @@ fn internet(socket: &tables::Internet) -> Found {
         "udp" => ("UDP", "IPv4"),
         _ => ("UDP", "IPv6"),
     };
-    let mut name = format!("{transport} {}", netstat::end(&socket.local));
+    let mut name = format!("{transport} {}", end(&socket.local));
     if socket.remote.port() != 0 {
         name += &format!("->{}", socket.remote);
     }
@@ -196,14 +153,9 @@ fn local(path: &Path) -> anyhow::Result<Vec<Found>> {
         inode: socket.inode,
         uid: None,
         kind: "unix",
-        name: format!(
-            "{} type={} {}",
-            netstat::name(socket),
-            socket.kind,
-            socket.state
-        )
-        .trim_end()
-        .into(),
+        name: format!("{} type={} {}", name(socket), socket.kind, socket.state)
+            .trim_end()
+            .into(),
     });
     Ok(found.collect())
 }

@@ -6,8 +6,11 @@ mod expression;
 mod grammar;
 mod headers;
 mod icmp;
+mod icmp_socket;
 mod ifconfig;
+mod interface;
 mod lsof;
+mod names;
 mod netlink;
 mod netstat;
 mod owners;
@@ -18,6 +21,7 @@ mod tables;
 mod tcpdump;
 mod traceroute;
 mod trouble;
+mod wanted;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,12 @@
 //! The sockets of this host, their queues and states, and whose they are.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
+use common::output::OutputError;
 use common::say;
-use common::text::printable;
 
-use crate::owners::{Owners, user};
+use crate::names::{end, name, user};
+use crate::owners::Owners;
 use crate::tables::{self, Internet, Local};
 
 /// Lists sockets: TCP, UDP and local ones
@@ -48,102 +48,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.states {
         return count_states();
     }
-    let every = !(args.tcp || args.udp || args.unix);
-    let owners = if args.programs {
-        Owners::find()?
-    } else {
-        Owners::default()
+    let owners = match args.programs {
+        true => Owners::find()?,
+        false => Owners::default(),
     };
-    let mut inodes = Vec::new();
-
-    let mut internet = Vec::new();
+    let every = !(args.tcp || args.udp || args.unix);
+    let mut sockets = Vec::new();
     for (wanted, tcp) in [(args.tcp, true), (args.udp, false)] {
         if wanted || every {
-            internet.extend(tables::internet(tcp)?);
+            sockets.extend(tables::internet(tcp)?);
         }
     }
-    internet.retain(|socket| args.shows(socket.remote.port() == 0, socket.state == "LISTEN"));
-    internet.sort_by_key(|socket| {
-        (
-            socket.protocol,
-            socket.state != "LISTEN",
-            socket.local,
-            socket.remote,
-        )
-    });
+    sockets.retain(|socket| args.shows(socket.remote.port() == 0));
+    sockets.sort_by_key(|it| (it.protocol, it.state != "LISTEN", it.local, it.remote));
+    let mut inodes: Vec<u32> = sockets.iter().map(|socket| socket.inode).collect();
     if args.tcp || args.udp || every {
-        say!(
-            "{}",
-            args.line(
-                [
-                    "Proto",
-                    "Recv-Q",
-                    "Send-Q",
-                    "Local Address",
-                    "Foreign Address",
-                    "State"
-                ],
-                ["User", "Inode"],
-                "PID/Program"
-            )
-        )?;
+        args.internet(&sockets, &owners)?;
     }
-    for socket in &internet {
-        inodes.push(socket.inode);
-        let (receive, send) = (
-            socket.receive_queue.to_string(),
-            socket.send_queue.to_string(),
-        );
-        let (local, remote) = (end(&socket.local), end(&socket.remote));
-        let columns = [
-            socket.protocol,
-            &receive,
-            &send,
-            &local,
-            &remote,
-            shown_state(socket),
-        ];
-        let more = [user(socket.uid), socket.inode.to_string()];
-        say!(
-            "{}",
-            args.line(
-                columns,
-                [&more[0], &more[1]],
-                &program(&owners, socket.inode)
-            )
-        )?;
-    }
-
     if args.unix || every {
         let mut sockets = tables::local()?;
-        sockets
-            .retain(|socket| args.shows(socket.state != "CONNECTED", socket.state == "LISTENING"));
+        sockets.retain(|socket| args.shows(socket.state != "CONNECTED"));
         sockets.sort_by_key(|socket| socket.inode);
-        say!(
-            "{}",
-            args.local_line(
-                ["Proto", "Recv-Q", "Send-Q", "Type", "State", "I-Node"],
-                "PID/Program",
-                "Path"
-            )
-        )?;
-        for socket in &sockets {
-            inodes.push(socket.inode);
-            let (receive, send) = (
-                socket.receive_queue.to_string(),
-                socket.send_queue.to_string(),
-            );
-            let columns = [
-                "unix",
-                &receive,
-                &send,
-                socket.kind,
-                socket.state,
-                &socket.inode.to_string(),
-            ];
-            let who = program(&owners, socket.inode);
-            say!("{}", args.local_line(columns, &who, &name(socket)))?;
-        }
+        inodes.extend(sockets.iter().map(|socket| socket.inode));
+        args.local(&sockets, &owners)?;
     }
     if args.programs {
         owners.complain_of_hidden(inodes);
@@ -152,62 +79,78 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn shows(&self, alone: bool, listens: bool) -> bool {
-        self.all
-            || if self.listening {
-                listens || alone
-            } else {
-                !alone
+    /// `alone`: it has no peer. A socket of UDP does not listen, but it waits for anybody who sends.
+    fn shows(&self, alone: bool) -> bool {
+        self.all || alone == self.listening
+    }
+
+    fn internet(&self, sockets: &[Internet], owners: &Owners) -> Result<(), OutputError> {
+        self.row(
+            "Proto Recv-Q Send-Q Local Address           Foreign Address         State      ",
+            "User       Inode     ",
+            "PID/Program",
+        )?;
+        for socket in sockets {
+            let Internet {
+                protocol,
+                receive_queue,
+                send_queue,
+                inode,
+                ..
+            } = socket;
+            let (local, remote, state) = (end(&socket.local), end(&socket.remote), state(socket));
+            self.row(
+                &format!("{protocol:<5} {receive_queue:>6} {send_queue:>6} {local:<23} {remote:<23} {state:<11}"),
+                &format!("{:<10} {inode:<10}", user(socket.uid)),
+                &program(owners, *inode),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, always: &str, extended: &str, program: &str) -> Result<(), OutputError> {
+        let mut line = always.to_string();
+        for (wanted, column) in [(self.extend, extended), (self.programs, program)] {
+            if wanted {
+                line += &format!(" {column}");
             }
+        }
+        say!("{}", line.trim_end())
     }
 
-    fn line(&self, columns: [&str; 6], more: [&str; 2], program: &str) -> String {
-        let [protocol, receive, send, local, remote, state] = columns;
-        let mut line =
-            format!("{protocol:<5} {receive:>6} {send:>6} {local:<23} {remote:<23} {state:<11}");
-        if self.extend {
-            line += &format!(" {:<10} {:<10}", more[0], more[1]);
+    fn local(&self, sockets: &[Local], owners: &Owners) -> Result<(), OutputError> {
+        let row = |columns: &str, program: &str, path: &str| match self.programs {
+            true => say!("{}", format!("{columns} {program:<20} {path}").trim_end()),
+            false => say!("{}", format!("{columns} {path}").trim_end()),
+        };
+        row(
+            "Proto Recv-Q Send-Q Type       State       I-Node  ",
+            "PID/Program",
+            "Path",
+        )?;
+        for socket in sockets {
+            let Local {
+                kind,
+                state,
+                receive_queue,
+                send_queue,
+                inode,
+                ..
+            } = socket;
+            let columns = format!(
+                "unix  {receive_queue:>6} {send_queue:>6} {kind:<10} {state:<11} {inode:<8}"
+            );
+            row(&columns, &program(owners, *inode), &name(socket))?;
         }
-        if self.programs {
-            line += &format!(" {program}");
-        }
-        line.trim_end().to_string()
-    }
-
-    fn local_line(&self, columns: [&str; 6], program: &str, path: &str) -> String {
-        let [protocol, receive, send, kind, state, inode] = columns;
-        let mut line =
-            format!("{protocol:<5} {receive:>6} {send:>6} {kind:<10} {state:<11} {inode:<8}");
-        if self.programs {
-            line += &format!(" {program:<20}");
-        }
-        format!("{line} {path}").trim_end().to_string()
+        Ok(())
     }
 }
-
-// ANCHOR: end
-/// An address and port, and a star for a port that can be any: of a socket that listens, no peer is known yet.
-pub fn end(address: &SocketAddr) -> String {
-    match address.port() {
-        0 => format!("{}:*", address.to_string().trim_end_matches(":0")),
-        _ => address.to_string(),
-    }
-}
-// ANCHOR_END: end
 
 /// A UDP socket has no states; the kernel uses two of TCP's numbers for "connected" and "not".
-fn shown_state(socket: &Internet) -> &'static str {
+fn state(socket: &Internet) -> &'static str {
     match (socket.protocol, socket.state) {
         ("udp" | "udp6", "CLOSE") => "",
         (_, state) => state,
-    }
-}
-
-/// The path of a local socket; an abstract name is shown with an @ for its first byte.
-pub fn name(socket: &Local) -> String {
-    match socket.name.split_first() {
-        Some((0, rest)) => format!("@{}", printable(rest)),
-        _ => printable(&socket.name).to_string(),
     }
 }
 
@@ -227,7 +170,6 @@ fn program(owners: &Owners, inode: u32) -> String {
     }
 }
 
-// ANCHOR: states
 fn count_states() -> anyhow::Result<()> {
     let mut counts = BTreeMap::new();
     for socket in tables::internet(true)? {
@@ -238,4 +180,3 @@ fn count_states() -> anyhow::Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: states

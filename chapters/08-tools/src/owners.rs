@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 
 use common::text::printable;
 use common::{Call, CallError, complain};
-use nix::unistd::{Uid, User};
 
 /// One descriptor of a process.
 #[derive(Debug, Clone)]
@@ -96,13 +95,5 @@ impl Owners {
                 self.hidden
             );
         }
-    }
-}
-
-/// A user's name, or the number where there is none.
-pub fn user(uid: u32) -> String {
-    match User::from_uid(Uid::from_raw(uid)) {
-        Ok(Some(user)) => user.name,
-        _ => uid.to_string(),
     }
 }

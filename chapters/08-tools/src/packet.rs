@@ -51,7 +51,6 @@ impl<'a> Packet<'a> {
         }
     }
 
-    // ANCHOR: v4
     fn parse_v4(bytes: &'a [u8]) -> Option<Self> {
         let header = usize::from(bytes.first()? & 15) * 4;
         let address = |at| Some(IpAddr::V4(Ipv4Addr::from(number(bytes, at, 4)?)));
@@ -72,7 +71,6 @@ impl<'a> Packet<'a> {
             fragment: fragment & 0x3fff != 0,
         })
     }
-    // ANCHOR_END: v4
 
     fn parse_v6(bytes: &'a [u8]) -> Option<Self> {
         let address = |at: usize| {
@@ -122,7 +120,6 @@ impl<'a> Packet<'a> {
         Some((port(0)?, port(2)?))
     }
 
-    // ANCHOR: checksum
     /// What the checksum of a TCP segment or UDP datagram should be, with the field at `at`; `None` when the packet was not
     /// captured whole. The sum begins with a pseudo-header of addresses, length and protocol: RFC 9293 section 3.1.
     pub fn right_checksum(&self, at: usize) -> Option<u16> {
@@ -139,7 +136,6 @@ impl<'a> Packet<'a> {
         summed.get_mut(start + at..start + at + 2)?.fill(0);
         whole.then(|| checksum(&summed))
     }
-    // ANCHOR_END: checksum
 }
 
 #[cfg(test)]

@@ -145,7 +145,6 @@ impl Tally {
         Ok(())
     }
 
-    // ANCHOR: statistics
     fn statistics(&self, host: &str, sent: u64, time: Duration) -> anyhow::Result<()> {
         let received = self.times.len() as u64;
         let mut extra = String::new();
@@ -174,5 +173,4 @@ impl Tally {
         say!("rtt min/avg/max/mdev = {least:.3}/{mean:.3}/{most:.3}/{deviation:.3} ms")?;
         Ok(())
     }
-    // ANCHOR_END: statistics
 }

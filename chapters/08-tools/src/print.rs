@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use crate::headers::{icmp, icmp6, verbose_v4, verbose_v6};
+use crate::headers::{icmp, icmp6, options, verbose_v4, verbose_v6};
 use crate::packet::{ICMP, ICMPV6, Packet, TCP, UDP, number};
 
 /// The flags of TCP in the order and with the letters of tcpdump.
@@ -111,7 +111,6 @@ impl Printer {
     }
     // ANCHOR_END: tcp
 
-    // ANCHOR: relative
     /// Sequence and acknowledgement number, counted from the connection's beginning once that is known: the first packet
     /// with ACK tells both sides' numbers, and is itself shown as it is.
     fn relative(&mut self, packet: &Packet, flags: u8) -> Option<[u32; 2]> {
@@ -146,7 +145,6 @@ impl Printer {
         });
         Some([sequence, acknowledged])
     }
-    // ANCHOR_END: relative
 
     fn udp(&self, packet: &Packet) -> Option<String> {
         let length = number(packet.payload, 4, 2)?.checked_sub(8)?;
@@ -166,40 +164,6 @@ impl Printer {
     }
 }
 
-/// The options of a segment, RFC 9293 section 3.2. What follows a wrong length is not shown.
-fn options(mut rest: &[u8]) -> Vec<String> {
-    let mut shown = Vec::new();
-    while let Some(&kind) = rest.first() {
-        let size = match kind {
-            0 | 1 => 1,
-            _ => usize::from(*rest.get(1).unwrap_or(&0)),
-        };
-        let Some(option) = rest
-            .get(..size)
-            .filter(|option| !option.is_empty() && (kind < 2 || size >= 2))
-        else {
-            break;
-        };
-        let word = |at| number(option, at, 4).unwrap_or(0);
-        shown.push(match (kind, size) {
-            (0, _) => "eol".into(),
-            (1, _) => "nop".into(),
-            (2, 4) => format!("mss {}", number(option, 2, 2).unwrap_or(0)),
-            (3, 3) => format!("wscale {}", option[2]),
-            (4, _) => "sackOK".into(),
-            (5, _) => format!("sack {}", (size - 2) / 8),
-            (8, 10) => format!("TS val {} ecr {}", word(2), word(6)),
-            _ => format!("unknown-{kind}"),
-        });
-        if kind == 0 {
-            break;
-        }
-        rest = &rest[size..];
-    }
-    shown
-}
-
-// ANCHOR: hex
 /// The bytes of a packet, sixteen to a line: where they are, in hexadecimal, and as characters.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::new();
@@ -223,4 +187,3 @@ pub fn hex(bytes: &[u8]) -> String {
     }
     text
 }
-// ANCHOR_END: hex

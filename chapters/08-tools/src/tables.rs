@@ -63,7 +63,6 @@ pub struct Local {
     pub file: Option<(u64, u32)>,
 }
 
-// ANCHOR: internet
 /// Every TCP or UDP socket of this network namespace.
 pub fn internet(tcp: bool) -> Result<Vec<Internet>, CallError> {
     let mut sockets = Vec::new();
@@ -126,7 +125,6 @@ fn parse_internet(reply: &[u8], protocol: &'static str, v6: bool) -> Option<Inte
         inode: number(68)?,
     })
 }
-// ANCHOR_END: internet
 
 fn state(number: u8) -> &'static str {
     STATES

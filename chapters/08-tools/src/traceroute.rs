@@ -114,7 +114,6 @@ fn send(socket: &OwnedFd, to: &SockaddrStorage) -> Result<(), CallError> {
     }
 }
 
-// ANCHOR: outcome
 /// Waits for word about the request to this port.
 fn outcome(socket: &OwnedFd, port: u16, until: Instant) -> anyhow::Result<Option<Outcome>> {
     loop {
@@ -158,4 +157,3 @@ fn outcome(socket: &OwnedFd, port: u16, until: Instant) -> anyhow::Result<Option
         }
     }
 }
-// ANCHOR_END: outcome

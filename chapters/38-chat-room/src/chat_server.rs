@@ -1,20 +1,22 @@
 //! The server: everybody's words to everybody else.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use common::address::{Listen, seconds};
-use common::io::{Received, receive, set_nonblocking};
+use common::io::set_nonblocking;
 use common::signal::StopSignal;
 use common::text::printable;
-use common::{Call, CallError, complain, say, tcp};
+use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{MsgFlags, Shutdown, getsockopt, send, shutdown, sockopt};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
-use crate::room::{Gone, Room, User};
+use crate::parting::Parting;
+use crate::room::{Room, User};
 
 /// Sends each line of a user to all the others
 #[derive(Debug, clap::Args)]
@@ -35,10 +37,8 @@ pub struct Args {
     overwrite: bool,
 }
 
-/// How long somebody who was sent away may take to read why.
-const PARTING: Duration = Duration::from_secs(1);
-/// More of those at a time are closed at once.
-const PARTING_LIMIT: usize = 16;
+/// Longer lines are counted and not shown.
+const SHOWN: usize = 64;
 /// When there is no descriptor for a new user: accept(2) would fail again at once.
 const SHORTAGE: Duration = Duration::from_millis(100);
 
@@ -47,8 +47,7 @@ struct Server<'a> {
     listener: OwnedFd,
     room: Room,
     users: Vec<User>,
-    /// Those who were sent away, and since when.
-    parting: Vec<(OwnedFd, Instant)>,
+    parting: Parting,
     /// Until when nobody is accepted.
     full_until: Option<Instant>,
 }
@@ -63,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         listener,
         room: Room::new(args.backlog as usize),
         users: Vec::new(),
-        parting: Vec::new(),
+        parting: Parting::default(),
         full_until: None,
     };
     while server.turn(&stop)? {}
@@ -91,9 +90,8 @@ impl Server<'_> {
             fds.push(PollFd::new(user.socket.as_fd(), interest));
         }
         // ANCHOR_END: interest
-        for (socket, _) in &self.parting {
-            fds.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
-        }
+        let parting = self.parting.sockets();
+        fds.extend(parting.map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
         match ppoll(&mut fds, self.timeout().map(TimeSpec::from_duration), None) {
             Err(Errno::EINTR) => return Ok(true),
             ready => ready.call("ppoll")?,
@@ -107,7 +105,7 @@ impl Server<'_> {
         }
         let (of_users, of_parting) = ready[2..].split_at(self.users.len());
         self.serve(of_users)?;
-        self.part(of_parting);
+        self.parting.read(of_parting);
         if self.full_until.is_some_and(|until| until <= Instant::now()) {
             self.full_until = None;
         }
@@ -123,64 +121,69 @@ impl Server<'_> {
             .users
             .iter()
             .filter_map(|user| Some(user.deaf_since? + self.args.patience));
-        let parting = self.parting.iter().map(|(_, since)| *since + PARTING);
-        let next = deaf.chain(parting).chain(self.full_until).min();
+        let next = deaf
+            .chain(self.parting.next_end())
+            .chain(self.full_until)
+            .min();
         next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     // ANCHOR: serve
     /// What the users have said, and then what they are to hear.
     fn serve(&mut self, ready: &[PollFlags]) -> anyhow::Result<()> {
-        let mut gone: Vec<(SocketAddr, String)> = Vec::new();
+        let mut gone: BTreeMap<SocketAddr, String> = BTreeMap::new();
+        let mut goes = |user: &User, why: String| {
+            gone.entry(user.address).or_insert(why);
+        };
         for (user, ready) in self.users.iter_mut().zip(ready) {
             if ready.contains(PollFlags::POLLERR) {
                 // The error waits to be asked for. Left there, it would make poll return at once, for ever.
                 let error =
                     getsockopt(&user.socket, sockopt::SocketError).call("getsockopt SO_ERROR")?;
-                gone.push((user.address, Errno::from_raw(error).desc().to_string()));
+                goes(user, Errno::from_raw(error).desc().to_string());
             }
-            if ready.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR)
-                && !user.leaves
-            {
-                match user.speak(&mut self.room) {
-                    Ok(Ok(lines)) => {
-                        for line in &lines {
-                            let text = printable(line.trim_ascii_end());
-                            say!(
-                                "received {} bytes from {}: {text}",
-                                line.len(),
-                                user.address
-                            )?;
+            if (*ready - PollFlags::POLLOUT).is_empty() || user.leaves {
+                continue;
+            }
+            match user.speak(&mut self.room) {
+                Ok(lines) => {
+                    for line in lines {
+                        let (count, text) = (line.len(), line.trim_ascii_end());
+                        match count <= SHOWN {
+                            true => {
+                                let text = printable(text);
+                                say!("received {count} bytes from {}: {text}", user.address)?;
+                            }
+                            false => say!("received {count} bytes from {}", user.address)?,
                         }
                     }
-                    Ok(Err(Gone::Reset)) => {
-                        gone.push((user.address, "Connection reset by peer".into()))
-                    }
-                    Ok(Err(Gone::TooLong)) => {
-                        gone.push((user.address, "a line is too long".into()))
-                    }
-                    Err(error) => gone.push((user.address, error.to_string())),
                 }
+                Err(why) => goes(user, why.to_string()),
             }
         }
-        for user in &mut self.users {
+        for (user, ready) in self.users.iter_mut().zip(ready) {
             if self.args.overwrite {
                 user.leap(&self.room);
             }
-            if user.hear(&self.room).is_err() {
-                gone.push((user.address, "Connection reset by peer".into()));
-            } else if user
-                .deaf_since
-                .is_some_and(|since| since.elapsed() > self.args.patience)
+            // Where the kernel took nothing any more, poll says when it does again.
+            if (user.deaf_since.is_none() || !ready.is_empty())
+                && let Err(why) = user.hear(&self.room)
             {
-                gone.push((user.address, "hears nothing".into()));
+                goes(user, why.to_string());
+            }
+            let patience = self.args.patience;
+            if user
+                .deaf_since
+                .is_some_and(|since| since.elapsed() > patience)
+            {
+                goes(user, "hears nothing".into());
             }
         }
         // ANCHOR_END: serve
         let (room, before) = (&self.room, self.users.len());
         self.users.retain(|user| {
             let over = user.leaves && !user.waits(room);
-            !over && gone.iter().all(|(address, _)| *address != user.address)
+            !over && !gone.contains_key(&user.address)
         });
         for (address, why) in gone {
             complain!("get an error from {address}: {why}");
@@ -208,7 +211,7 @@ impl Server<'_> {
             set_nonblocking(&socket)?;
             if self.users.len() >= self.args.limit.into() {
                 say!("too many users: {address}")?;
-                self.send_away(socket)?;
+                self.parting.send_away(socket);
                 continue;
             }
             self.users.push(User::new(socket, address, &self.room));
@@ -219,28 +222,4 @@ impl Server<'_> {
         }
     }
     // ANCHOR_END: accept
-
-    /// With a last word, and a moment to read it: a close with something unread would be a reset, chapter 11, and the word
-    /// could be lost.
-    fn send_away(&mut self, socket: OwnedFd) -> Result<(), CallError> {
-        let sent = send(
-            socket.as_raw_fd(),
-            b"too many users\n",
-            MsgFlags::MSG_NOSIGNAL,
-        );
-        let ended = sent.and_then(|_| shutdown(socket.as_raw_fd(), Shutdown::Write));
-        if ended.is_ok() && self.parting.len() < PARTING_LIMIT {
-            self.parting.push((socket, Instant::now()));
-        }
-        Ok(())
-    }
-
-    fn part(&mut self, ready: &[PollFlags]) {
-        let mut ready = ready.iter();
-        self.parting.retain(|(socket, since)| {
-            let ready = ready.next().is_some_and(|ready| !ready.is_empty());
-            let over = ready && !matches!(receive(socket, &mut [0; 4096]), Ok(Received::Data(_)));
-            !over && since.elapsed() < PARTING
-        });
-    }
 }

@@ -2,6 +2,7 @@
 
 mod chat_client;
 mod chat_server;
+mod parting;
 mod room;
 
 use std::process::ExitCode;

@@ -50,10 +50,12 @@ pub struct User {
 // ANCHOR_END: room
 
 /// Why a user is no user any more.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum Gone {
-    Reset,
+    #[error("a line is longer than {LONGEST} bytes")]
     TooLong,
+    #[error("{0}")]
+    Failed(#[from] io::Error),
 }
 
 impl Room {
@@ -82,14 +84,19 @@ impl Room {
             && let Some(line) = self.lines.pop_front()
         {
             self.first += 1;
-            self.bytes -= line.text.len();
+            self.bytes -= cost(&line.text);
         }
     }
 
     fn say(&mut self, from: SocketAddr, text: Vec<u8>) {
-        self.bytes += text.len();
+        self.bytes += cost(&text);
         self.lines.push_back(Line { from, text });
     }
+}
+
+/// What a line costs to keep. A line of one byte takes more than a byte.
+fn cost(text: &[u8]) -> usize {
+    text.len() + size_of::<Line>()
 }
 
 impl User {
@@ -108,16 +115,16 @@ impl User {
 
     // ANCHOR: listen
     /// Reads once, and says in the room what has become whole by it. Returns the lines, for the record.
-    pub fn speak(&mut self, room: &mut Room) -> io::Result<Result<Vec<Vec<u8>>, Gone>> {
+    pub fn speak(&mut self, room: &mut Room) -> Result<Vec<Vec<u8>>, Gone> {
         let mut buffer = [0; LONGEST];
         match receive(&self.socket, &mut buffer)? {
             Received::Data(length) => self.input.extend_from_slice(&buffer[..length]),
             Received::WouldBlock => {}
-            Received::Reset => return Ok(Err(Gone::Reset)),
+            Received::Reset => return Err(Gone::Failed(Errno::ECONNRESET.into())),
             Received::EndOfFile => {
                 self.leaves = true;
                 if !self.input.is_empty() {
-                    self.input.push(b'\n'); // the last line counts as one
+                    self.input.push(b'\n'); // a last line without an end is a line too
                 }
             }
         }
@@ -126,23 +133,21 @@ impl User {
             let rest = self.input.split_off(end + 1);
             let line = std::mem::replace(&mut self.input, rest);
             if line.len() > LONGEST {
-                return Ok(Err(Gone::TooLong));
+                return Err(Gone::TooLong);
             }
             room.say(self.address, line.clone());
             said.push(line);
         }
         match self.input.len() < LONGEST {
-            true => Ok(Ok(said)),
-            false => Ok(Err(Gone::TooLong)),
+            true => Ok(said),
+            false => Err(Gone::TooLong),
         }
     }
     // ANCHOR_END: listen
 
-    /// Whether there is something for them to hear.
+    /// Whether there is something for them to hear, once [`User::hear`] has sent what it could.
     pub fn waits(&self, room: &Room) -> bool {
-        let from = (self.next - room.first) as usize;
-        let rest = room.lines.iter().skip(from);
-        rest.into_iter().any(|line| line.from != self.address)
+        self.next < room.end()
     }
 
     // ANCHOR: hear
@@ -161,7 +166,7 @@ impl User {
                         self.deaf_since.get_or_insert_with(Instant::now);
                         return Ok(());
                     }
-                    Err(_) => return Err(Gone::Reset),
+                    Err(error) => return Err(Gone::Failed(error.into())),
                 }
                 if self.sent < line.text.len() {
                     continue; // the next call says EAGAIN, or takes more

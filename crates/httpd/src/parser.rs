@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use crate::framing::Framing;
 use crate::limits::Limits;
-use crate::request::Method;
+use crate::request::{Method, Request};
 use crate::status::Refusal;
 use crate::syntax::{TOKEN, span, span_of_path, span_of_value};
 
@@ -118,6 +118,17 @@ impl Head {
             self.authority = host.unwrap_or_default();
         }
         Ok(Some(length))
+    }
+
+    /// The request of which this is the head, without its body: for tools and tests. `bytes` are those that were read.
+    pub fn request<'a>(&'a self, bytes: &'a [u8]) -> Request<'a> {
+        Request {
+            head: self,
+            bytes,
+            body: &[],
+            peer: None,
+            loop_name: "",
+        }
     }
 
     /// More is needed, unless there is too much already.

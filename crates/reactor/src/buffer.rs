@@ -117,23 +117,23 @@ impl io::Write for Buffer {
 
 /// Lends buffers to connections while there is something in them: an idle connection has none.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "a connection pays a pointer for each, and hands it on as one"
+)]
 pub(crate) struct Pool {
-    buffers: Vec<Buffer>,
-    #[expect(
-        clippy::vec_box,
-        reason = "a connection holds one, and pays a pointer for it"
-    )]
+    buffers: Vec<Box<Buffer>>,
     outputs: Vec<Box<Output>>,
 }
 
 impl Pool {
-    pub(crate) fn lend(&mut self) -> Buffer {
+    pub(crate) fn lend(&mut self) -> Box<Buffer> {
         let unused = self.buffers.pop();
-        unused.unwrap_or_else(|| Buffer::with_capacity(LENT))
+        unused.unwrap_or_else(|| Box::new(Buffer::with_capacity(LENT)))
     }
 
     /// Takes a buffer back. One that has grown is not kept: it would stay as large for ever.
-    pub(crate) fn give(&mut self, mut buffer: Buffer) {
+    pub(crate) fn give(&mut self, mut buffer: Box<Buffer>) {
         if buffer.capacity() == LENT && self.buffers.len() < KEPT {
             buffer.clear();
             self.buffers.push(buffer);

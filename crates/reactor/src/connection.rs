@@ -58,7 +58,7 @@ pub(crate) struct Link<H: Handler> {
     /// Bytes thrown away since our direction has ended.
     pub(crate) discarded: usize,
     /// Input that the handler left. `None` in an idle connection.
-    pub(crate) kept: Option<Buffer>,
+    pub(crate) kept: Option<Box<Buffer>>,
     /// What could not be sent at once. `None` in an idle connection.
     pub(crate) output: Option<Box<Output>>,
     /// Jobs with the workers. `None` in an idle connection.
@@ -295,7 +295,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     pub fn resume(&mut self) {
         if self.link.paused {
             self.link.paused = false;
-            self.again();
+            self.link.revisit |= self.link.kept.is_some();
         }
     }
 

@@ -71,8 +71,10 @@ pub struct EventLoop<H: Handler> {
     /// Milliseconds since it began, as of this turn.
     pub(crate) now: Tick,
     pub(crate) pool: Pool,
-    /// What connections read into.
-    pub(crate) scratch: Buffer,
+    /// What connections read into; `None` while one does.
+    pub(crate) scratch: Option<Box<Buffer>>,
+    /// Sources that were to be removed while they were being called.
+    leaving: Vec<Token>,
     acceptors: Vec<Token>,
     stopping: Stopping,
 }
@@ -100,7 +102,8 @@ impl<H: Handler> EventLoop<H> {
             began: Instant::now(),
             now: 0,
             pool: Pool::default(),
-            scratch: Buffer::with_capacity(SCRATCH),
+            scratch: Some(Box::new(Buffer::with_capacity(SCRATCH))),
+            leaving: Vec::new(),
             acceptors: Vec::new(),
             stopping: Stopping::No,
         };
@@ -278,11 +281,13 @@ impl<H: Handler> EventLoop<H> {
 
     /// Takes a source out. One that is just being called is taken out when its call is over.
     pub fn remove(&mut self, token: Token) {
-        if let Some(Channel::Connection(_)) = self.channels.get(token) {
-            return;
-        }
-        if let Some(Channel::Source(source)) = self.channels.remove(token) {
-            self.discard(token, source);
+        match self.channels.take(token) {
+            Some(Channel::Source(source)) => {
+                self.channels.remove(token);
+                self.discard(token, source);
+            }
+            Some(connection) => drop(self.channels.put(token, connection)),
+            None => self.leaving.push(token),
         }
     }
 
@@ -295,11 +300,10 @@ impl<H: Handler> EventLoop<H> {
 
     /// Does what a source has answered.
     fn follow(&mut self, token: Token, source: Box<dyn Source<H>>, next: Next, event: Readiness) {
-        if let Err(Channel::Source(source)) = self.channels.put(token, Channel::Source(source)) {
-            // Its own callback, or one that it called, has removed it.
-            return self.discard(token, source);
-        }
+        let _ = self.channels.put(token, Channel::Source(source));
+        let leaves = mem::take(&mut self.leaving).contains(&token);
         match next {
+            _ if leaves => self.remove(token),
             Next::Keep => {}
             Next::Watch(interest) => {
                 if !self.set_interest(token, interest) {

@@ -17,8 +17,8 @@ use crate::{EventLoop, Handler, TcpConnection, Token};
 /// Something to be done in a loop's own thread.
 pub(crate) type Task<H> = Box<dyn FnOnce(&mut EventLoop<H>) + Send>;
 
-/// Makes the handler of a new connection, in the thread of the connection's loop. The address is the peer's, `None` for a
-/// local socket.
+/// Makes the handler of a new connection, in the thread of the connection's loop: what all handlers of a loop share can be
+/// a thread-local value. The address is the peer's, `None` for a local socket.
 pub type MakeHandler<H> = Arc<dyn Fn(Option<SocketAddr>) -> H + Send + Sync>;
 
 struct Shared<H: Handler> {

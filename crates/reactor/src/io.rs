@@ -1,7 +1,6 @@
 //! What the loop does with a connection: an event comes in, bytes are read and written, the handler is called, and at the
 //! end the books are balanced (`settle`): is there something to write, may it be read from, is it over?
 
-use std::mem;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -132,7 +131,8 @@ impl<H: Handler> TcpConnection<'_, H> {
     fn read_once(&mut self, handler: &mut H, ended: bool) -> bool {
         let kept = self.link.kept.take();
         let fresh = kept.is_none();
-        let mut buffer = kept.unwrap_or_else(|| mem::take(&mut self.event_loop.scratch));
+        let buffer = kept.or_else(|| self.event_loop.scratch.take());
+        let mut buffer = buffer.unwrap_or_else(|| self.event_loop.pool.lend());
         buffer.reserve(LEAST_READ.max(buffer.len()));
         let room = buffer.room();
         let length = room.len();
@@ -154,7 +154,7 @@ impl<H: Handler> TcpConnection<'_, H> {
                 self.link.kept = Some(kept);
                 buffer.clear();
             }
-            self.event_loop.scratch = buffer;
+            self.event_loop.scratch = Some(buffer);
         }
         match read {
             Read::Data(count) => return count == length || ended,
@@ -188,7 +188,7 @@ impl<H: Handler> TcpConnection<'_, H> {
         }
     }
 
-    fn keep(&mut self, buffer: Buffer) {
+    fn keep(&mut self, buffer: Box<Buffer>) {
         match buffer.is_empty() {
             true => self.event_loop.pool.give(buffer),
             false => self.link.kept = Some(buffer),
@@ -210,9 +210,12 @@ impl<H: Handler> TcpConnection<'_, H> {
         if self.link.phase == Phase::Draining {
             return self.link.end(End::Finished);
         }
-        let kept = self.link.kept.take().unwrap_or_default();
-        handler.input_ended(self, &mut Input::new(&kept));
-        self.event_loop.pool.give(kept);
+        let kept = self.link.kept.take();
+        let rest = kept.as_deref().map_or(&[][..], |kept| kept);
+        handler.input_ended(self, &mut Input::new(rest));
+        if let Some(kept) = kept {
+            self.event_loop.pool.give(kept);
+        }
     }
 
     // Output.

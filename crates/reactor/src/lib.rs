@@ -23,11 +23,11 @@
 //!
 //! | file | what it answers | the course's name |
 //! |---|---|---|
-//! | `handler.rs` | what does the application do? | the four callbacks |
+//! | `handler.rs`, `limits.rs` | what does the application do, and what may a connection hold? | the four callbacks |
 //! | `connection.rs` | what may a handler do with its connection? | tcp_connection |
 //! | `io.rs` | what does the loop do with a connection? | handle_read, handle_write |
 //! | `output.rs`, `buffer.rs` | where are bytes that wait? | buffer |
-//! | `event_loop.rs` | what happens in a turn? | event_loop, channel |
+//! | `event_loop.rs`, `source.rs` | what happens in a turn? | event_loop, channel |
 //! | `token.rs` | which channel is meant? | channel_map |
 //! | `interest.rs`, `dispatcher.rs`, `dispatcher/` | who is ready? | event_dispatcher |
 //! | `timer.rs` | what is late? | |

@@ -15,7 +15,7 @@ use crate::sys;
 pub(crate) const STEP: usize = 512 * 1024;
 
 enum Piece {
-    Bytes(Buffer),
+    Bytes(Box<Buffer>),
     File {
         file: Arc<OwnedFd>,
         offset: u64,

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::io::{IoSlice, Write};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -175,8 +175,12 @@ fn measure<H: Handler>(
 
 const MESSAGES: u64 = 1000;
 
+/// For tests that cannot run at the same time: one needs descriptors below 1024, the other takes thousands.
+static DESCRIPTORS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn one_wait_one_read_one_write_and_no_allocation() {
+    let _few = DESCRIPTORS.lock();
     for kind in DispatcherKind::ALL {
         let wait = match kind {
             DispatcherKind::Select => "select",
@@ -273,6 +277,38 @@ fn keeping_a_part_of_a_message_does_not_allocate() {
     exchange(false);
     for _ in 0..100 {
         exchange(true);
+    }
+}
+
+/// The hundredth connection and the four-thousandth cost the same to add: one system call, and no more memory than
+/// doubling tables takes.
+#[test]
+fn adding_a_connection_costs_the_same_however_many_there_are() {
+    let _many = DESCRIPTORS.lock();
+    common::descriptors::raise_limit().unwrap();
+    for kind in [DispatcherKind::Poll, DispatcherKind::default()] {
+        let mut event_loop =
+            EventLoop::new("main", kind.open().unwrap(), Limits::default()).unwrap();
+        let mut others = Vec::new();
+        let mut add = |count: usize| {
+            let pairs: Vec<_> = (0..count)
+                .map(|_| std::os::unix::net::UnixStream::pair().unwrap())
+                .collect();
+            let (calls, allocations) = costs();
+            for (ours, theirs) in pairs {
+                ours.set_nonblocking(true).unwrap();
+                event_loop.adopt(ours.into(), None, Echo).unwrap();
+                others.push(theirs);
+            }
+            (since(calls), costs().1 - allocations)
+        };
+        add(10);
+        let (few, _) = add(100);
+        add(4000);
+        let (many, allocations) = add(100);
+        assert_eq!(few, many, "{kind}");
+        assert!(many.values().sum::<u64>() <= 100, "{many:?}");
+        assert!(allocations < 110, "{allocations}");
     }
 }
 

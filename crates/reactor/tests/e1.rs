@@ -330,6 +330,39 @@ fn e1_07_an_event_for_the_former_owner_of_a_descriptor_reaches_nobody() {
     }
 }
 
+/// A source that is removed in its own call, and another one added there: the place of the first is not given away before it
+/// has left the dispatcher.
+#[test]
+fn e1_07_a_source_that_removes_itself_leaves_nothing_behind() {
+    for kind in DispatcherKind::ALL {
+        let mut event_loop = new_loop::<Echo>(kind);
+        let (own, asked) = (Arc::new(Mutex::new(None)), channel());
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (other, others_end) = UnixStream::pair().unwrap();
+        let (token, mut other) = (Arc::clone(&own), Some(other));
+        let ready = move |event_loop: &mut EventLoop<Echo>, _: &mut UnixStream, _| {
+            event_loop.remove(token.lock().unwrap().unwrap());
+            let tell = asked.0.clone();
+            let ready = move |_: &mut EventLoop<Echo>, other: &mut UnixStream, _| {
+                tell.send(other.read(&mut [0; 10]).unwrap()).unwrap();
+                Next::Keep
+            };
+            let other = other.take().expect("called once");
+            event_loop.watch(other, Interest::READ, ready).unwrap();
+            Next::Keep
+        };
+        *own.lock().unwrap() = Some(event_loop.watch(ours, Interest::READ, ready).unwrap());
+        (&theirs).write_all(b"x").unwrap();
+        event_loop.turn(Some(DEADLINE)).unwrap();
+        (&others_end).write_all(b"hello").unwrap();
+        event_loop.turn(Some(DEADLINE)).unwrap();
+        assert_eq!(asked.1.try_recv(), Ok(5), "{kind}");
+        let begun = Instant::now();
+        event_loop.turn(Some(Duration::from_millis(50))).unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(50), "{kind} spins");
+    }
+}
+
 /// The four outcomes of a read are four different things.
 #[test]
 fn e1_08_end_of_file_reset_and_nothing_yet_differ() {

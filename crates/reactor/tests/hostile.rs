@@ -112,6 +112,63 @@ fn peers_that_never_read_and_peers_that_dribble() {
     });
 }
 
+/// Says no, and goes.
+struct Busy(usize);
+
+impl Handler for Busy {
+    fn connected(&mut self, connection: &mut TcpConnection<Self>) {
+        if connection.event_loop().connections() > self.0 {
+            connection.send(b"busy");
+            connection.shutdown();
+        }
+    }
+    fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+        connection.send(input.take());
+    }
+}
+
+/// One connection too many gets a last word, whatever it has sent, and its place is free again.
+#[test]
+fn the_refused_get_a_last_word() {
+    every_dispatcher(|options| {
+        let server = serve(options, |_| Busy(5));
+        let mut served: Vec<_> = (0..5).map(|_| connect(server.address)).collect();
+        for stream in &mut served {
+            assert_eq!(exchange(stream, b"first"), b"first");
+        }
+        for _ in 0..20 {
+            let mut refused = connect(server.address);
+            refused.write_all(&[0; 10_000]).unwrap();
+            assert_eq!(read_to_end(&mut refused), b"busy");
+        }
+        drop(served.pop());
+        until("there is a place", || {
+            let mut stream = connect(server.address);
+            stream.write_all(b"next").unwrap();
+            read_exactly(&mut stream, 4) == b"next"
+        });
+        drop(served);
+        server.stop();
+    });
+}
+
+/// A peer that goes on sending after our end is read from no longer than `Limits::discard`.
+#[test]
+fn a_flood_after_the_end_is_cut_off() {
+    every_dispatcher(|mut options| {
+        options.limits.discard = 300_000;
+        options.limits.linger = DEADLINE;
+        let server = serve(options, |_| Busy(0));
+        let mut stream = connect(server.address);
+        assert_eq!(read_exactly(&mut stream, 4), b"busy");
+        let begun = Instant::now();
+        let sent = (0..10_000).take_while(|_| stream.write_all(&[0; 10_000]).is_ok());
+        assert!(sent.count() < 10_000);
+        assert!(begun.elapsed() < DEADLINE / 2);
+        server.stop();
+    });
+}
+
 /// A connection that always has more to say, and one that is always sent more, do not keep the loop to themselves.
 #[test]
 fn one_busy_connection_is_not_the_only_one() {

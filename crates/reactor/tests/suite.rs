@@ -321,6 +321,39 @@ fn a_paused_connection_goes_on_where_it_was() {
     });
 }
 
+/// Answers a line in each turn, and says what it was told last.
+struct LineByLine;
+
+impl Handler for LineByLine {
+    fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+        if let Some(line) = input.line() {
+            connection.send(line);
+            connection.again();
+        }
+    }
+
+    fn input_ended(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+        write!(connection.out(), "end, {} left", input.len()).unwrap();
+        connection.shutdown();
+    }
+}
+
+/// Asked for in the next turn, the rest of the input comes before anything that arrived behind it, and before the end.
+#[test]
+fn a_handler_may_take_its_input_in_turns() {
+    every(|options| {
+        let server = serve(options, |_| LineByLine);
+        let mut stream = connect(server.address);
+        let lines: String = (0..500).map(|number| format!("line {number}\n")).collect();
+        stream.write_all(lines.as_bytes()).unwrap();
+        stream.write_all(b"rest").unwrap();
+        finish(&stream);
+        let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        assert_eq!(answer, lines + "end, 4 left");
+        server.stop();
+    });
+}
+
 #[test]
 fn idle_connections_time_out_and_busy_ones_do_not() {
     every(|mut options| {

@@ -1,11 +1,15 @@
 //! Chapter 8: tools.
 
+use std::io;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use drive::Program;
 use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl::set_no_new_privs;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 
 use crate::check::{Check, all, equal};
@@ -89,9 +93,49 @@ fn aside(lab: &Lab, host: &Host, words: &[&str]) -> Result<Option<Program>, LabE
     };
     let start = || {
         let mut command = Command::new(path);
-        Program::start(name, command.args(arguments)).map_err(std::io::Error::other)
+        // SAFETY: between fork and exec two system calls are made, nothing is allocated and no lock is taken.
+        unsafe { command.pre_exec(pretend_setgroups) };
+        Program::start(name, command.args(arguments)).map_err(io::Error::other)
     };
     Ok(Some(host.enter(start)?))
+}
+
+/// Makes setgroups(2) succeed without being done. tcpdump(8) calls it as root and gives up when it is refused, as it is in the
+/// namespace of an ordinary user: user_namespaces(7). The filter is a program for the kernel, seccomp(2): what number has the
+/// call? If it is this one, return 0, otherwise do what was asked.
+fn pretend_setgroups() -> io::Result<()> {
+    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_setgroups as u32,
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    set_no_new_privs()?;
+    // SAFETY: the filter and its steps outlive the call, which copies them.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const program,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
 }
 
 /// What such a program prints until it ends.
@@ -101,6 +145,13 @@ fn prints(lab: &Lab, host: &Host, words: &[&str]) -> Result<Option<Vec<String>>,
     };
     program.ends()?;
     Ok(Some(lines(&program)))
+}
+
+/// Says in the ladder whose packets the next ones are.
+fn notes_same(lab: &Lab, tool: &str) {
+    if doctor::found(tool).is_some() {
+        lab.notes(&format!("{tool}(8) does the same"));
+    }
 }
 
 fn lines(program: &Program) -> Vec<String> {
@@ -177,7 +228,7 @@ fn ping(lab: &Lab) -> Outcome {
     );
     let ours = replies(first.output().lines());
     let words = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "15", "10.0.0.2"];
-    lab.notes("ping(8) does the same");
+    notes_same(lab, "ping");
     if let Some(theirs) = prints(lab, &client, &words)? {
         lab.claim(
             "ping(8) shows the same sizes, numbers and times to live",
@@ -346,7 +397,7 @@ fn traceroute(lab: &Lab) -> Outcome {
             "4",
             hops[1],
         ];
-        lab.notes("traceroute(8) does the same");
+        notes_same(lab, "traceroute");
         if let Some(theirs) = prints(lab, &client, &words)? {
             lab.claim(
                 &format!("over {family} traceroute(8) names the same"),

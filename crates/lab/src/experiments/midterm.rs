@@ -281,6 +281,7 @@ fn bad_input(lab: &Lab) -> Outcome {
     }
     quits(&server, &typist)?;
     let connect = || TcpStream::connect(("127.0.0.1", PORT)).map(BufReader::new);
+    host.names_own_hand("client");
     lab.notes("a client sends bytes that are no text");
     let mut binary = host.enter(connect)?;
     let garbage = sends(&mut binary, b"\0\xff\x01\n").map_err(impossible)?;

@@ -26,6 +26,7 @@ mod chap26;
 mod chap30;
 mod chap36;
 mod chap37;
+mod chap38;
 mod midterm;
 
 const CHAPTERS: &[&[Experiment]] = &[
@@ -54,6 +55,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap30::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
+    chap38::EXPERIMENTS,
 ];
 
 /// Every experiment, in the order of the chapters.

@@ -326,3 +326,32 @@ fn varies(before: &str, number: &str, after: &str) -> bool {
         || hexadecimal
         || (digits > 4 && !number.contains('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tools_print_is_steady() {
+        for (line, shown) in [
+            (
+                "IP 10.0.0.1.40022 > 10.0.0.2.43211: Flags [P.], seq 1:6, ack 1, win 63, length 5",
+                "IP 10.0.0.1.# > 10.0.0.2.#: Flags [P.], seq 1:6, ack 1, win 63, length 5",
+            ),
+            (
+                "rtt min/avg/max/mdev = 20.459/20.464/20.470/0.005 ms",
+                "rtt min/avg/max/mdev = #/#/#/# ms",
+            ),
+            (
+                "chap-11       321 root        3u IPv4 14674738 TCP 127.0.0.1:43211 (LISTEN)",
+                "chap-11 # root 3u IPv4 # TCP 127.0.0.1:# (LISTEN)",
+            ),
+            (
+                "listening on 10.0.0.1:43211/24",
+                "listening on 10.0.0.1:#/24",
+            ),
+        ] {
+            assert_eq!(steady(line), shown);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What a request costs: system calls, allocations, and what an idle connection holds, counted.
+//!
+//! The counting of system calls needs no tracer: this program defines the C library's `read`, `send` and so on itself, and
+//! the linker prefers ours. Each counts, for its thread, and makes the system call.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use httpd::{Files, Limits, Method, Options, Routes};
+use nix::libc;
+use support::*;
+
+const NAMES: [&str; 10] = [
+    "read", "write", "send", "sendmsg", "epoll_wait", "epoll_ctl", "shutdown", "close", "sendfile", "fstat",
+];
+
+thread_local! {
+    static CALLS: [Cell<u64>; NAMES.len()] = const { [const { Cell::new(0) }; NAMES.len()] };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(index: usize) {
+    CALLS.with(|calls| calls[index].set(calls[index].get() + 1));
+}
+
+/// A C function that counts and passes its arguments on to the system call.
+macro_rules! counted {
+    ($($index:literal $name:ident $number:ident ($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
+        // SAFETY: the signature is that of the C library's function, and so is what it does.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            count($index);
+            // SAFETY: the caller vouches for the arguments. libc::syscall sets errno as the function would.
+            unsafe { libc::syscall(libc::$number, $($argument),*) as $result }
+        }
+    )* };
+}
+
+counted! {
+    0 read SYS_read(fd: i32, data: *mut c_void, length: usize) -> isize;
+    1 write SYS_write(fd: i32, data: *const c_void, length: usize) -> isize;
+    3 sendmsg SYS_sendmsg(fd: i32, message: *const libc::msghdr, flags: i32) -> isize;
+    4 epoll_wait SYS_epoll_wait(fd: i32, events: *mut libc::epoll_event, most: i32, timeout: i32) -> i32;
+    5 epoll_ctl SYS_epoll_ctl(fd: i32, what: i32, which: i32, event: *mut libc::epoll_event) -> i32;
+    6 shutdown SYS_shutdown(fd: i32, how: i32) -> i32;
+    7 close SYS_close(fd: i32) -> i32;
+    8 sendfile SYS_sendfile(to: i32, from: i32, offset: *mut libc::off_t, length: usize) -> isize;
+    9 fstat SYS_fstat(fd: i32, about: *mut libc::stat) -> i32;
+}
+
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn send(fd: i32, data: *const c_void, length: usize, flags: i32) -> isize {
+    count(2);
+    let nobody = std::ptr::null::<c_void>();
+    // SAFETY: send(2) is sendto(2) without an address.
+    unsafe { libc::syscall(libc::SYS_sendto, fd, data, length, flags, nobody, 0) as isize }
+}
+
+struct Counting;
+
+impl Counting {
+    fn note(change: i64) {
+        if change > 0 {
+            ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        }
+        LIVE.with(|live| live.set(live.get() + change));
+    }
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::note(layout.size() as i64);
+        // SAFETY: the caller vouches for the layout.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::note(-(layout.size() as i64));
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::note(size as i64);
+        LIVE.with(|live| live.set(live.get() - layout.size() as i64));
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Calls = BTreeMap<&'static str, u64>;
+
+fn calls() -> [u64; NAMES.len()] {
+    CALLS.with(|calls| std::array::from_fn(|index| calls[index].get()))
+}
+
+/// The system calls and allocations of what `work` does in this thread.
+fn costs(work: impl FnOnce()) -> (Calls, u64) {
+    let (before, allocations) = (calls(), ALLOCATIONS.get());
+    work();
+    let allocations = ALLOCATIONS.get() - allocations;
+    let spent = NAMES.into_iter().zip(calls()).zip(before);
+    let spent = spent.map(|((name, now), before)| (name, now - before));
+    (spent.filter(|one| one.1 > 0).collect(), allocations)
+}
+
+fn service() -> ByHand {
+    let routes = Routes::new()
+        .get("/", |_, response| {
+            response.text("hello, network programming");
+        })
+        .post("/", |request, response| {
+            response.text(request.body());
+        });
+    ByHand::answering(Options::default(), routes.handler())
+}
+
+/// What the loop spends on this exchange, `times` times, after a few to warm up.
+fn measure(event_loop: &mut ByHand, request: &[u8], turns: usize, times: u64) -> (Calls, u64) {
+    let mut client = event_loop.connect();
+    let mut answer = [0; 65536];
+    let mut sum = (Calls::new(), 0);
+    for round in 0..times + 10 {
+        client.write_all(request).unwrap();
+        let (calls, allocations) = costs(|| {
+            for _ in 0..turns {
+                event_loop.event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        assert!(client.read(&mut answer).unwrap() > 0);
+        if round >= 10 {
+            for (name, count) in calls {
+                *sum.0.entry(name).or_default() += count;
+            }
+            sum.1 += allocations;
+        }
+    }
+    sum
+}
+
+const TIMES: u64 = 1000;
+
+#[test]
+fn one_wait_one_read_one_write_and_no_allocation() {
+    let get = "GET / HTTP/1.1\r\nHost: 127.0.0.1:43211\r\nAccept: */*\r\nUser-Agent: x\r\n\r\n";
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut event_loop = service();
+    for request in [get, post, &get.repeat(16), &[get, post].concat().repeat(8)] {
+        let (calls, allocations) = measure(&mut event_loop, request.as_bytes(), 1, TIMES);
+        let expected = [("epoll_wait", TIMES), ("read", TIMES), ("send", TIMES)];
+        assert_eq!(calls, Calls::from(expected), "{request}");
+        assert_eq!(allocations, 0, "{request}");
+    }
+}
+
+/// A request that comes in two pieces is read in two; what is kept in between lies in lent memory.
+#[test]
+fn a_cut_request_does_not_allocate() {
+    let mut event_loop = service();
+    let mut client = event_loop.connect();
+    let request = request(Method::Get, "/", "");
+    let (one, other) = request.as_bytes().split_at(20);
+    let mut answer = [0; 4096];
+    for round in 0..100 {
+        let mut sum = 0;
+        for piece in [one, other] {
+            client.write_all(piece).unwrap();
+            sum += costs(|| event_loop.event_loop.turn(Some(Duration::ZERO)).unwrap()).1;
+        }
+        assert!(client.read(&mut answer).unwrap() > 0);
+        assert!(round < 10 || sum == 0, "{sum}");
+    }
+}
+
+/// A file: its head and its content, and the least that finding it takes.
+#[test]
+fn a_file_is_found_described_and_sent() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("file"), "x".repeat(10_000)).unwrap();
+    let files = Files::new(place.path()).unwrap();
+    let mut event_loop = ByHand::answering(Options::default(), Routes::new().files(files).handler());
+    let request = request(Method::Get, "/file", "");
+    let (calls, allocations) = measure(&mut event_loop, request.as_bytes(), 1, 100);
+    let expected = [
+        ("close", 100),
+        ("epoll_wait", 100),
+        ("fstat", 100),
+        ("read", 100),
+        ("send", 100),
+        ("sendfile", 100),
+    ];
+    assert_eq!(calls, Calls::from(expected));
+    assert!(allocations <= 20 * 100, "{allocations}");
+}
+
+/// A connection for each request: it is registered, read, answered and closed.
+#[test]
+fn a_connection_for_one_request() {
+    let mut event_loop = service();
+    let request = request(Method::Get, "/", "Connection: close\r\n");
+    let mut once = || {
+        let mut client = event_loop.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        let (calls, _) = costs(|| event_loop.event_loop.turn(Some(Duration::ZERO)).unwrap());
+        let mut answer = Vec::new();
+        assert!(take(&mut client, &mut answer));
+        calls
+    };
+    once();
+    let calls = once();
+    assert_eq!((calls["epoll_wait"], calls["read"], calls["send"], calls["close"]), (1, 1, 1, 1));
+    assert!(!calls.contains_key("shutdown"));
+}
+
+/// User memory of a connection that waits for its next request, in bytes.
+#[test]
+fn an_idle_connection_is_small() {
+    const COUNT: usize = 1000;
+    common::descriptors::raise_limit().unwrap();
+    let mut event_loop = ByHand::new(Limits::default());
+    let mut clients: Vec<UnixStream> = Vec::with_capacity(2 * COUNT);
+    let mut open = |clients: &mut Vec<UnixStream>| {
+        for _ in 0..COUNT {
+            let mut client = event_loop.connect();
+            client.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+            clients.push(client);
+        }
+        event_loop.settle();
+        event_loop.settle();
+    };
+    open(&mut clients);
+    let before = LIVE.get();
+    open(&mut clients);
+    let each = (LIVE.get() - before) / COUNT as i64;
+    println!("{each} bytes per idle connection");
+    assert!(each < 512, "{each}");
+}
