@@ -70,15 +70,9 @@ fn list() -> anyhow::Result<()> {
 // ANCHOR_END: list
 
 fn watch(server: &Peer, args: &Args) -> anyhow::Result<()> {
-    let connection = tcp::connect(server)?;
-    // ANCHOR: set
-    if let Some(name) = &args.set {
-        setsockopt(&connection, sockopt::TcpCongestion, name)
-            .call(format_args!("setsockopt TCP_CONGESTION {}", name.display()))?;
-    }
+    let connection = connect(server, args.set.as_ref())?;
     let name = getsockopt(&connection, sockopt::TcpCongestion).call("getsockopt TCP_CONGESTION")?;
     say!("congestion control: {}", name.to_string_lossy())?;
-    // ANCHOR_END: set
 
     let data = vec![b'a'; args.bytes as usize];
     let mut rest = &data[..];
@@ -103,6 +97,26 @@ fn watch(server: &Peer, args: &Args) -> anyhow::Result<()> {
     say!("{} bytes acknowledged after {took} ms", data.len())?;
     Ok(())
 }
+
+// ANCHOR: connect
+/// Connects with this congestion control. It is set before: once a connection has begun with bbr, its segments are spread
+/// over time (sk_pacing_status in the kernel), and they remain so when it changes to another.
+fn connect(server: &Peer, congestion: Option<&OsString>) -> Result<OwnedFd, CallError> {
+    let mut outcome = None;
+    for address in server.resolve()? {
+        let connection = tcp::stream_socket(&address)?;
+        if let Some(name) = congestion {
+            setsockopt(&connection, sockopt::TcpCongestion, name)
+                .call(format_args!("setsockopt TCP_CONGESTION {}", name.display()))?;
+        }
+        match tcp::connect_socket(&connection, &address) {
+            Ok(()) => return Ok(connection),
+            Err(error) => outcome = Some(error),
+        }
+    }
+    Err(outcome.expect("a resolved peer has at least one address"))
+}
+// ANCHOR_END: connect
 
 /// Waits until there is room or the time has come, and sends what there is room for. `None` when the time has come.
 fn send_some(

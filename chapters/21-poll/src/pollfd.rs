@@ -46,7 +46,6 @@ mod tests {
     use std::os::unix::thread::JoinHandleExt;
     use std::thread;
 
-    use nix::sys::pthread::pthread_kill;
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     use nix::unistd::{pipe, write};
 
@@ -68,7 +67,8 @@ mod tests {
             (ready, entries[0].revents)
         });
         for _ in 0..50 {
-            pthread_kill(waiting.as_pthread_t(), Signal::SIGUSR1).unwrap();
+            // SAFETY: the thread has not been joined yet.
+            unsafe { libc::pthread_kill(waiting.as_pthread_t(), Signal::SIGUSR1 as i32) };
             thread::sleep(Duration::from_millis(1));
             assert!(!waiting.is_finished());
         }

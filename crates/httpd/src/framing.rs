@@ -20,7 +20,7 @@ pub enum Body {
 /// What these fields say.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Framing {
-    host: Option<Place>,
+    pub(crate) host: Option<Place>,
     length: Option<u64>,
     codings: Codings,
     close: bool,
@@ -46,24 +46,14 @@ enum Codings {
 impl Framing {
     /// Takes notice of a field. Its name is compared whole, and without regard to case.
     #[inline(always)]
-    pub(crate) fn field(&mut self, name: &[u8], value: &[u8], place: Place) -> Result<(), Refusal> {
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(value, place),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings(value),
             _ => Ok(()),
         }
-    }
-
-    #[inline(always)]
-    fn host(&mut self, value: &[u8], place: Place) -> Result<(), Refusal> {
-        if self.host.is_some() || !is_authority(value) {
-            return Err(Refusal::Host);
-        }
-        self.host = Some(place);
-        Ok(())
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Refusal> {

@@ -4,11 +4,11 @@
 
 use memchr::memchr;
 
-use crate::framing::Framing;
+use crate::framing::{Framing, is_authority};
 use crate::limits::Limits;
 use crate::request::{Method, Request};
 use crate::status::Refusal;
-use crate::syntax::{TOKEN, span, span_of_path, span_of_value};
+use crate::syntax::{span_of_path, span_of_token, span_of_value};
 
 /// A part of the input: from the first to before the second.
 pub(crate) type Place = (u32, u32);
@@ -47,6 +47,8 @@ pub struct Head {
     pub(crate) fields: Vec<(Place, Place)>,
     /// The fields that say where the request ends and what becomes of the connection.
     pub(crate) framing: Framing,
+    /// The last valid value of a Host field.
+    known_host: Vec<u8>,
 }
 
 /// What a line turned out to be.
@@ -154,7 +156,7 @@ impl Head {
     fn request_line(&mut self, bytes: &[u8]) -> Result<Line, Refusal> {
         let method = match bytes {
             [b'G', b'E', b'T', b' ', ..] => 3,
-            _ => span(bytes, TOKEN),
+            _ => span_of_token(bytes),
         };
         match bytes.get(method) {
             None => return Ok(Line::Cut),
@@ -223,11 +225,28 @@ impl Head {
         let host = start + scheme.ok_or(Refusal::Target)?.len();
         let length = bytes[host..end].iter().position(|&byte| byte == b'/');
         let host_end = length.map_or(end, |length| host + length);
-        if !crate::framing::is_authority(&bytes[host..host_end]) {
+        if !is_authority(&bytes[host..host_end]) {
             return Err(Refusal::Target);
         }
         self.authority = (host as u32, host_end as u32);
         Ok(host_end)
+    }
+
+    /// Exactly one, and a valid one: RFC 9112 section 3.2. Most clients of a server know it by the same name, which need not
+    /// be looked at twice.
+    #[inline(always)]
+    fn host(&mut self, value: &[u8], place: Place) -> Result<(), Refusal> {
+        if self.framing.host.replace(place).is_some() {
+            return Err(Refusal::Host);
+        }
+        if value != self.known_host {
+            if !is_authority(value) {
+                return Err(Refusal::Host);
+            }
+            self.known_host.clear();
+            self.known_host.extend_from_slice(value);
+        }
+        Ok(())
     }
 
     /// `Name: value`. A line that begins with white space would continue the one before (obs-fold): refused, as its name is
@@ -241,7 +260,7 @@ impl Head {
             [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
             _ => {}
         }
-        let name = span(line, TOKEN);
+        let name = span_of_token(line);
         match line.get(name) {
             None => return Ok(Line::Cut),
             Some(b':') if name > 0 => {}
@@ -262,7 +281,10 @@ impl Head {
         let place = |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
         let value = place(value, text.len());
         self.fields.push((place(0, name), value));
-        self.framing.field(&line[..name], text, value)?;
+        match &line[..name] {
+            host if host.eq_ignore_ascii_case(b"host") => self.host(text, value)?,
+            name => self.framing.field(name, text)?,
+        }
         Ok(Line::Whole(start + end + 2))
     }
 }

@@ -99,6 +99,23 @@ pub(crate) fn span_of_value(bytes: &[u8]) -> usize {
     }
 }
 
+/// How many bytes from the start on may stand in a field's name. Nearly all of them are letters.
+#[inline(always)]
+pub(crate) fn span_of_token(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += span_of_words(&bytes[at..], |word| {
+            let lower = word | all(0x20);
+            // Above `z`, the high bit is reached by an addition. Without high bits to begin with there is no carry.
+            less(lower, b'a') | lower.wrapping_add(all(0x7f - b'z')) | word
+        });
+        match bytes.get(at) {
+            Some(&byte) if is(byte, TOKEN) => at += 1,
+            _ => return at,
+        }
+    }
+}
+
 /// How many bytes from the start on may stand in a path: visible ASCII but `?` and `#`.
 #[inline(always)]
 pub(crate) fn span_of_path(bytes: &[u8]) -> usize {
@@ -185,6 +202,19 @@ mod tests {
                     let stops = !byte.is_ascii_graphic() || matches!(byte, b'?' | b'#');
                     let expected = if stops { at } else { length };
                     assert_eq!(span_of_path(&bytes), expected, "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_ends_at_the_first_byte_that_the_table_does_not_name() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'Z'; length];
+                    bytes[at] = byte;
+                    assert_eq!(span_of_token(&bytes), span(&bytes, TOKEN), "{byte} at {at}");
                 }
             }
         }

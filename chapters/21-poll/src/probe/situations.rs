@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use common::io::set_nonblocking;
 use common::{Call, CallError, tcp};
 use nix::sys::socket::{MsgFlags, Shutdown, send, setsockopt, shutdown, sockopt};
 use nix::unistd::pipe;
@@ -27,11 +28,12 @@ fn subject(watched: OwnedFd, others: impl IntoIterator<Item = OwnedFd>) -> Subje
     }
 }
 
-/// A connection from this process to itself.
+/// A connection from this process to itself. The end that is looked at does not block.
 fn connection() -> Result<(OwnedFd, OwnedFd), CallError> {
     let listener = tcp::listen(&(Ipv4Addr::LOCALHOST, 0).into())?;
     let ours = tcp::connect_to(&tcp::local_address(&listener)?)?;
     let (peers, _) = tcp::accept(&listener)?;
+    set_nonblocking(&ours)?;
     Ok((ours, peers))
 }
 
