@@ -1,8 +1,5 @@
 //! The midterm: a remote shell.
 
-mod commands;
-mod line_reader;
-mod reply;
 mod telnet_client;
 mod telnet_server;
 

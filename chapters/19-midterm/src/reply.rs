@@ -1,7 +1,7 @@
 //! The format of a reply: how many bytes it has, in decimal, a newline, and those bytes.
 
 /// The longest reply that the client takes.
-const LONGEST: usize = 64 << 20;
+pub const LONGEST: usize = 64 << 20;
 
 /// The digits of a length, and its newline, have no more bytes than this.
 const HEADER: usize = 20;
@@ -16,8 +16,10 @@ pub fn frame(body: &[u8]) -> Vec<u8> {
 /// Why what has come is not a reply.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
+    /// It does not begin with digits and a newline.
     #[error("not the length of a reply: {0:?}")]
     NoLength(String),
+    /// More than the client takes.
     #[error("a reply of {0} bytes is announced, the limit is {LONGEST}")]
     TooLong(usize),
 }
@@ -36,7 +38,7 @@ impl Replies {
     }
 
     /// The next reply that is whole.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+    pub fn next_reply(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let head = &self.bytes[..self.bytes.len().min(HEADER)];
         let Some(newline) = head.iter().position(|&byte| byte == b'\n') else {
             let digits = head.iter().all(u8::is_ascii_digit) && head.len() < HEADER;
@@ -93,7 +95,7 @@ mod tests {
             let (mut replies, mut found) = (Replies::default(), Vec::new());
             for piece in stream.chunks(size) {
                 replies.push(piece);
-                while let Some(reply) = replies.next().unwrap() {
+                while let Some(reply) = replies.next_reply().unwrap() {
                     found.push(reply);
                 }
             }
@@ -107,7 +109,7 @@ mod tests {
         let refused = |stream: &[u8]| {
             let mut replies = Replies::default();
             replies.push(stream);
-            replies.next().unwrap_err()
+            replies.next_reply().unwrap_err()
         };
         for garbage in [
             &b"\n"[..],

@@ -10,11 +10,10 @@ use common::lines::LineBuffer;
 use common::output::OutputError;
 use common::text::printable;
 use common::{Call, say, tcp};
+use midterm::reply::Replies;
 use nix::errno::Errno;
 use nix::sys::select::{FdSet, select};
 use nix::sys::socket::{Shutdown, shutdown};
-
-use crate::reply::Replies;
 
 /// Sends each line that is typed as a command, and prints the reply; quit and Ctrl-D end it
 #[derive(Debug, clap::Args)]
@@ -111,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         replies.push(data);
-        while let Some(reply) = replies.next()? {
+        while let Some(reply) = replies.next_reply()? {
             print(&reply)?;
             state = state.after_a_reply();
         }

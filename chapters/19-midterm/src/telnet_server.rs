@@ -9,13 +9,12 @@ use common::io::{Received, receive, send_all};
 use common::output::OutputError;
 use common::text::printable;
 use common::{Call, CallError, complain, say, tcp};
+use midterm::commands::{Answer, Shell, working_directory};
+use midterm::line_reader::{LONGEST, Line, LineReader};
+use midterm::reply::frame;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use nix::sys::time::TimeVal;
-
-use crate::commands::{Answer, Shell, working_directory};
-use crate::line_reader::{LONGEST, Line, LineReader};
-use crate::reply::frame;
 
 /// Carries out pwd, cd, ls and quit for one client after the other
 ///

@@ -26,7 +26,7 @@ impl Client {
     pub fn new(socket: OwnedFd, careless: bool) -> Result<Self, CallError> {
         let name = match tcp::peer_address(&socket) {
             Ok(address) => address.to_string(),
-            Err(error) if error.errno() == Some(Errno::ENOTCONN) => "that has gone".into(),
+            Err(error) if error.errno() == Some(Errno::ENOTCONN) => "(gone)".into(),
             Err(error) => return Err(error),
         };
         Ok(Self {

@@ -115,10 +115,11 @@ impl Instance {
         };
         let mut entries: Vec<_> = info.lines().filter_map(number).collect();
         entries.sort_unstable();
-        Ok(match entries.is_empty() {
+        match entries.is_empty() {
             true => say!("its tree is empty")?,
             false => say!("in its tree: {}", entries.join(" and "))?,
-        })
+        }
+        Ok(())
     }
     // ANCHOR_END: tree
 }
@@ -137,10 +138,11 @@ pub fn counter(value: u32) -> Result<EventFd, CallError> {
 
 /// Says how a call ended: done, or the name of its error.
 pub fn says(what: fmt::Arguments, outcome: nix::Result<()>) -> anyhow::Result<()> {
-    Ok(match outcome {
+    match outcome {
         Ok(()) => say!("{what}: done")?,
         Err(error) => say!("{what}: {error:?}")?,
-    })
+    }
+    Ok(())
 }
 
 /// What a wait told, in words: `4 EPOLLIN, 5 EPOLLIN|EPOLLOUT`.

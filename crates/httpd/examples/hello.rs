@@ -6,7 +6,11 @@ use httpd::{Options, Routes, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().as_deref().unwrap_or("127.0.0.1:0").parse()?;
+    let address: SocketAddr = arguments
+        .next()
+        .as_deref()
+        .unwrap_or("127.0.0.1:0")
+        .parse()?;
     let options = Options {
         threads: arguments.next().as_deref().unwrap_or("0").parse()?,
         stop_on_signals: true,

@@ -116,8 +116,18 @@ mod tests {
             assert!(opener.open(b"a").is_ok());
             assert!(opener.open(b"").is_ok());
             for path in [
-                "../secret", "a/../../secret", "up", "absolute", "parent/secret", "magic/Cargo.toml", "loop",
-                "/etc/passwd", "a/b/file/x", "missing", "..", "a//b",
+                "../secret",
+                "a/../../secret",
+                "up",
+                "absolute",
+                "parent/secret",
+                "magic/Cargo.toml",
+                "loop",
+                "/etc/passwd",
+                "a/b/file/x",
+                "missing",
+                "..",
+                "a//b",
             ] {
                 let opened = opener.open(path.as_bytes());
                 // The kernel takes `a//b` for `a/b`, which is inside.

@@ -1,15 +1,17 @@
 //! The time of day, in the two forms that a server needs for every answer, made once a second.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use httpdate::HttpDate;
-use nix::time::{ClockId, clock_gettime};
+
+use crate::status::Status;
 
 /// What does not change within a second.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    second: i64,
+    /// When the next second begins.
+    until: Option<Instant>,
     /// The start of the usual answer: status line, Date.
     ok: Vec<u8>,
     /// Where its second line starts.
@@ -20,24 +22,26 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Looks at the time. It is the kernel's coarse clock, which is read without a system call (vdso(7)) and costs a few
-    /// nanoseconds; it is right to 4 ms, and we need seconds.
+    /// Looks at the time. `now` is when the turn of the loop began, and costs nothing: the clock on the wall is read when a
+    /// second is over.
     #[inline]
-    pub(crate) fn look(&mut self) {
-        let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |now| now.tv_sec());
-        if now != self.second {
-            self.tick(now);
+    pub(crate) fn look(&mut self, now: Instant) {
+        if self.until.is_none_or(|until| until <= now) {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let since = since.unwrap_or_default();
+            let rest = Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos()));
+            self.until = Some(now + rest);
+            self.tick(since.as_secs());
         }
     }
 
     #[cold]
-    fn tick(&mut self, now: i64) {
-        self.second = now;
-        let line = crate::status::Status::Ok.line();
+    fn tick(&mut self, second: u64) {
+        let line = Status::Ok.line();
         self.ok.clear();
         self.ok.extend_from_slice(line);
         self.date = line.len();
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(now.try_into().unwrap_or(0));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
         let _ = write!(self.ok, "Date: {}\r\n", HttpDate::from(time));
         self.typed.clear();
     }

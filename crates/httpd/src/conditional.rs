@@ -33,7 +33,10 @@ pub(crate) enum Outcome {
 impl Validators {
     pub(crate) fn of(about: &FileStat) -> Self {
         let (seconds, nanoseconds) = (about.st_mtime, about.st_mtime_nsec);
-        let etag = format!("\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"", about.st_ino, about.st_size);
+        let etag = format!(
+            "\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"",
+            about.st_ino, about.st_size
+        );
         let seconds = Duration::from_secs(seconds.try_into().unwrap_or(0));
         Self {
             etag,
@@ -44,7 +47,11 @@ impl Validators {
     /// In the order of RFC 9110 section 13.2.2: a condition on the entity tag takes the place of the one on the date.
     pub(crate) fn check(&self, request: &Request) -> Outcome {
         let reads = matches!(request.method(), Method::Get | Method::Head);
-        let date = |name| request.header(name).and_then(|date| parse_http_date(date).ok());
+        let date = |name| {
+            request
+                .header(name)
+                .and_then(|date| parse_http_date(date).ok())
+        };
         if request.all("if-match").next().is_some() {
             if !self.is_among(request.all("if-match"), false) {
                 return Outcome::Failed;

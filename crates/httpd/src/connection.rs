@@ -16,7 +16,7 @@ use crate::log;
 use crate::loop_state::{LoopState, Work};
 use crate::parser::Progress;
 use crate::request::{Method, Request};
-use crate::response::{Material, More, Pieces, Produce, Response, Source};
+use crate::response::{Later, Material, More, Pieces, Produce, Response, Source};
 use crate::status::{Refusal, Status};
 use crate::writer::{self, Length, Persistence};
 
@@ -87,7 +87,7 @@ impl Handler for HttpConnection {
         let state = Rc::clone(&self.state);
         let mut work = state.work.borrow_mut();
         let limits = &state.shared.limits;
-        work.clock.look();
+        work.clock.look(connection.event_loop().now());
         let mut batch = limits.batch;
         let mut step = Step::Next;
         while step == Step::Next && !input.is_empty() && connection.is_open() {
@@ -169,7 +169,11 @@ impl Handler for HttpConnection {
 
     fn closed(&mut self, _: &mut Connection, _: End) {
         self.state.counters.ended.add(1);
-        self.state.shared.statistics.open.fetch_sub(1, Ordering::Relaxed);
+        self.state
+            .shared
+            .statistics
+            .open
+            .fetch_sub(1, Ordering::Relaxed);
         if let Some(seat) = self.seat {
             self.state.counters.leave_seat(seat);
         }
@@ -283,7 +287,13 @@ impl HttpConnection {
         }
         let before = work.out.len();
         let state = &*self.state;
-        let Work { head, material, out, clock, .. } = work;
+        let Work {
+            head,
+            material,
+            out,
+            clock,
+            ..
+        } = work;
         let request = Request {
             head,
             bytes,
@@ -291,60 +301,79 @@ impl HttpConnection {
             peer: connection.peer(),
             loop_name: state.counters.name(),
         };
-        let mut response = Response::new(material);
+        let mut response = Response::new(material, head.old);
         let call = AssertUnwindSafe(|| (state.shared.answer)(&request, &mut response));
         if panic::catch_unwind(call).is_err() {
             // One request's fault is not to end the others. What was made so far is thrown away whole.
-            response = Response::new(material);
+            response = Response::new(material, head.old);
             response.error(Status::InternalServerError).close();
         }
-        let length = writer::length(&response, head.old);
-        let persists = request.persists() && !self.last && !response.close && length != Length::Close;
-        let request_was_last = !request.persists();
+        let length = writer::length(&response);
+        let wants_more = request.persists();
+        let persists = wants_more && !self.last && !response.close && length != Length::Close;
         let persistence = match persists {
             true if head.old || state.shared.announce_keep_alive => Persistence::KeepAlive,
             true => Persistence::Silent,
             false => Persistence::Close,
         };
         writer::head(out, clock, &response, length, persistence);
-        let (status, source) = (response.status, mem::take(&mut response.source));
-        let has_body = head.method != Method::Head && !status.has_no_body();
-        let in_memory = match (&source, has_body) {
-            (_, false) => 0,
-            (Source::Bytes, _) => {
-                out.extend_from_slice(response.body);
-                response.body.len()
-            }
-            (Source::Static(bytes), _) => {
-                out.extend_from_slice(bytes);
-                bytes.len()
-            }
-            (Source::File(_) | Source::Stream(_), _) => 0,
-        };
+        let has_body = head.method != Method::Head && !response.status.has_no_body();
+        let source = mem::take(&mut response.source);
+        if has_body {
+            out.extend_from_slice(match &source {
+                Source::Bytes => response.body,
+                Source::Static(bytes) => bytes,
+                Source::Later(_) => b"",
+            });
+        }
         state.counters.requests.add(1);
         state.counters.sent.add((out.len() - before) as u64);
         if state.shared.log.is_some() {
-            let count = match (&source, length, has_body) {
-                (Source::File(_), Length::Known(count), true) => count,
-                _ => in_memory as u64,
-            };
-            let line = [request.method().as_str(), request.target(), request.version()];
-            let time = work.clock.log_time();
-            let _ = log::line(&mut work.log, request.peer, &time, &line, status.code(), count);
+            let (time, status) = (clock.log_time(), response.status.code());
+            let bytes = if has_body { length.known() } else { 0 };
+            let line = [
+                request.method().as_str(),
+                request.target(),
+                request.version(),
+            ];
+            let _ = log::line(&mut work.log, request.peer, &time, &line, status, bytes);
         }
-        match source {
-            Source::File(file) if has_body => self.send_file(connection, work, file),
-            Source::Stream(producer) if has_body => {
-                self.start_stream(connection, work, producer, length, persists);
-                return Step::Wait;
-            }
-            _ => {}
+        if let (Source::Later(later), true) = (source, has_body) {
+            return self.deliver(connection, work, *later, persists);
         }
         match persists {
-            true if work.out.is_empty() => Step::Wait,
             true => Step::Next,
-            false if request_was_last => Step::Done,
-            false => Step::Close,
+            false if wants_more => Step::Close,
+            false => Step::Done,
+        }
+    }
+
+    /// Sends a body that is not in memory.
+    #[cold]
+    fn deliver(
+        &mut self,
+        connection: &mut Connection,
+        work: &mut Work,
+        later: Later,
+        persists: bool,
+    ) -> Step {
+        match later {
+            Later::File(file) => {
+                self.send_file(connection, work, file);
+                if persists { Step::Wait } else { Step::Close }
+            }
+            Later::Stream(producer, chunked) => {
+                self.busy = Some(Box::new(Busy::Stream(Stream {
+                    producer,
+                    chunked,
+                    persists,
+                    rests: false,
+                })));
+                connection.pause();
+                self.waits = true;
+                self.produce_into(connection, work);
+                Step::Wait
+            }
         }
     }
 
@@ -354,31 +383,15 @@ impl HttpConnection {
             work.out.extend_from_slice(&piece.before);
             connection.out().append(&work.out);
             work.out.clear();
-            self.state.counters.sent.add(piece.before.len() as u64 + piece.length);
+            self.state
+                .counters
+                .sent
+                .add(piece.before.len() as u64 + piece.length);
             connection.send_file(file.file.clone(), piece.offset, piece.length);
         }
         if !file.end.is_empty() {
             connection.out().append(&file.end);
         }
-    }
-
-    fn start_stream(
-        &mut self,
-        connection: &mut Connection,
-        work: &mut Work,
-        producer: Box<dyn Produce>,
-        length: Length,
-        persists: bool,
-    ) {
-        self.busy = Some(Box::new(Busy::Stream(Stream {
-            producer,
-            chunked: length == Length::Chunks,
-            persists,
-            rests: false,
-        })));
-        connection.pause();
-        self.waits = true;
-        self.produce_into(connection, work);
     }
 
     fn produce(&mut self, connection: &mut Connection) {
@@ -419,7 +432,10 @@ impl HttpConnection {
         if stream.chunked && more == More::End {
             work.out.extend_from_slice(writer::LAST_CHUNK);
         }
-        self.state.counters.sent.add((work.out.len() - before) as u64);
+        self.state
+            .counters
+            .sent
+            .add((work.out.len() - before) as u64);
         let persists = stream.persists;
         stream.rests = matches!(more, More::After(_));
         flush(connection, work);
@@ -440,12 +456,7 @@ impl HttpConnection {
 
     /// The batch is done: it goes out, and what must wait, waits.
     #[inline]
-    fn after_batch(
-        &mut self,
-        connection: &mut Connection,
-        work: &mut Work,
-        step: Step,
-    ) {
+    fn after_batch(&mut self, connection: &mut Connection, work: &mut Work, step: Step) {
         flush(connection, work);
         if !work.log.is_empty() {
             if let Some(log) = &self.state.shared.log {
@@ -470,14 +481,24 @@ impl HttpConnection {
     fn refuse(&mut self, connection: &mut Connection, work: &mut Work, refusal: Refusal) -> Step {
         let before = work.out.len();
         let mut material = Material::default();
-        let mut response = Response::new(&mut material);
+        let mut response = Response::new(&mut material, false);
         let status = refusal.status();
-        response.status(status).text(format!("{} {}: {refusal}\n", status.code(), status.reason()));
+        response.status(status).text(format!(
+            "{} {}: {refusal}\n",
+            status.code(),
+            status.reason()
+        ));
         if refusal == Refusal::Busy {
             response.header("Retry-After", "1");
         }
-        let length = writer::length(&response, false);
-        writer::head(&mut work.out, &mut work.clock, &response, length, Persistence::Close);
+        let length = writer::length(&response);
+        writer::head(
+            &mut work.out,
+            &mut work.clock,
+            &response,
+            length,
+            Persistence::Close,
+        );
         work.out.extend_from_slice(response.body);
         let counters = &self.state.counters;
         counters.requests.add(1);
@@ -485,7 +506,14 @@ impl HttpConnection {
         counters.sent.add((work.out.len() - before) as u64);
         if self.state.shared.log.is_some() {
             let (time, count) = (work.clock.log_time(), response.body.len() as u64);
-            let _ = log::line(&mut work.log, connection.peer(), &time, &["-"], status.code(), count);
+            let _ = log::line(
+                &mut work.log,
+                connection.peer(),
+                &time,
+                &["-"],
+                status.code(),
+                count,
+            );
         }
         self.busy = None;
         Step::Close
@@ -496,7 +524,7 @@ impl HttpConnection {
     fn refuse_now(&mut self, connection: &mut Connection, refusal: Refusal) {
         let state = Rc::clone(&self.state);
         let mut work = state.work.borrow_mut();
-        work.clock.look();
+        work.clock.look(connection.event_loop().now());
         let step = self.refuse(connection, &mut work, refusal);
         self.after_batch(connection, &mut work, step);
     }

@@ -14,7 +14,7 @@ use crate::beneath::Root;
 use crate::conditional::{Outcome, Validators};
 use crate::range::Ranges;
 use crate::request::Request;
-use crate::response::{Piece, Pieces, Response, Source};
+use crate::response::{Later, Piece, Pieces, Response, Source};
 use crate::status::Status;
 use crate::syntax::{self, PATH, is, list, trim};
 
@@ -147,7 +147,9 @@ fn redirect(path: &[u8], query: Option<&str>, response: &mut Response) -> Result
     if let Some(query) = query {
         location = [&location, "?", query].concat();
     }
-    response.error(Status::MovedPermanently).header("Location", &location);
+    response
+        .error(Status::MovedPermanently)
+        .header("Location", &location);
     Ok(())
 }
 
@@ -177,7 +179,8 @@ fn accepts(request: &Request, coding: &str) -> bool {
         let name = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| part.strip_prefix(b"q=").or(part.strip_prefix(b"Q=")));
         // A weight is at most 1, and 0 in any number of digits means no.
-        let taken = weight.is_none_or(|weight| weight.iter().any(|byte| matches!(byte, b'1'..=b'9')));
+        let taken =
+            weight.is_none_or(|weight| weight.iter().any(|byte| matches!(byte, b'1'..=b'9')));
         if name.eq_ignore_ascii_case(coding.as_bytes()) {
             return taken;
         }
@@ -219,15 +222,17 @@ fn send(request: &Request, response: &mut Response, file: OwnedFd, about: &FileS
         }
         Ranges::Parts(parts) => match parts[..] {
             [(start, end)] => {
-                response
-                    .status(Status::PartialContent)
-                    .header("Content-Range", &format!("bytes {start}-{}/{size}", end - 1));
+                response.status(Status::PartialContent).header(
+                    "Content-Range",
+                    &format!("bytes {start}-{}/{size}", end - 1),
+                );
                 (vec![piece(Vec::new(), start, end)], Vec::new())
             }
             _ => multipart(response, &parts, size),
         },
     };
-    response.source = Source::File(Pieces { file, pieces, end });
+    let later = Later::File(Pieces { file, pieces, end });
+    response.source = Source::Later(Box::new(later));
 }
 
 fn piece(before: Vec<u8>, start: u64, end: u64) -> Piece {
@@ -242,7 +247,10 @@ fn piece(before: Vec<u8>, start: u64, end: u64) -> Piece {
 fn multipart(response: &mut Response, parts: &[(u64, u64)], size: u64) -> (Vec<Piece>, Vec<u8>) {
     let inner = response.content_type;
     response.content_type("").status(Status::PartialContent);
-    response.header("Content-Type", &format!("multipart/byteranges; boundary={BOUNDARY}"));
+    response.header(
+        "Content-Type",
+        &format!("multipart/byteranges; boundary={BOUNDARY}"),
+    );
     let pieces = parts.iter().map(|&(start, end)| {
         let last = end - 1;
         let before = format!(

@@ -77,7 +77,11 @@ impl Framing {
     fn content_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         for number in list(value) {
             let number = syntax::decimal(number).ok_or(Refusal::ContentLength)?;
-            if self.length.replace(number).is_some_and(|earlier| earlier != number) {
+            if self
+                .length
+                .replace(number)
+                .is_some_and(|earlier| earlier != number)
+            {
                 return Err(Refusal::ContentLength);
             }
         }
@@ -162,7 +166,9 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
 /// A name with percent signs in it, each followed by two hexadecimal digits.
 #[cold]
 fn is_escaped_name(value: &[u8]) -> bool {
-    let end = value.iter().position(|&byte| byte != b'%' && !is(byte, HOST));
+    let end = value
+        .iter()
+        .position(|&byte| byte != b'%' && !is(byte, HOST));
     let (name, port) = value.split_at(end.unwrap_or(value.len()));
     !name.is_empty() && unescape(name).is_some() && is_port(port)
 }

@@ -35,7 +35,10 @@ fn page(_: &Request, response: &mut Response) {
 fn events(statistics: &Arc<Statistics>, request: &Request, response: &mut Response) {
     let statistics = Arc::clone(statistics);
     let own_loop = request.loop_name().to_string();
-    let peer = request.peer().map(|peer| peer.to_string()).unwrap_or_default();
+    let peer = request
+        .peer()
+        .map(|peer| peer.to_string())
+        .unwrap_or_default();
     response.events(move |part: &mut Vec<u8>| {
         let you = format_args!(r#"{{"loop":"{own_loop}","peer":"{peer}"}}"#);
         let _ = write!(part, "data: {{\"you\":{you},\"loops\":{statistics}}}\n\n");

@@ -239,7 +239,7 @@ impl Head {
         if self.framing.host.replace(place).is_some() {
             return Err(Refusal::Host);
         }
-        if value != self.known_host {
+        if value.is_empty() || value != self.known_host {
             if !is_authority(value) {
                 return Err(Refusal::Host);
             }
@@ -278,7 +278,8 @@ impl Head {
             _ => return Err(Refusal::FieldValue),
         }
         let text = line[value..end].trim_ascii_end();
-        let place = |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
+        let place =
+            |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
         let value = place(value, text.len());
         self.fields.push((place(0, name), value));
         match &line[..name] {
@@ -294,10 +295,30 @@ impl Head {
 fn is_old(version: &[u8; 10]) -> Result<bool, Refusal> {
     match version {
         b"HTTP/1.0\r\n" => Ok(true),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b'\r', b'\n'] => Ok(false),
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n'] => {
-            Err(Refusal::Version)
-        }
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+            b'\r',
+            b'\n',
+        ] => Ok(false),
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'0'..=b'9',
+            b'.',
+            b'0'..=b'9',
+            b'\r',
+            b'\n',
+        ] => Err(Refusal::Version),
         _ => Err(Refusal::RequestLine),
     }
 }

@@ -35,7 +35,10 @@ impl Ranges {
                 Some(_) => {}
             }
         }
-        let bytes = parts.iter().map(|(start, end)| u128::from(end - start)).sum::<u128>();
+        let bytes = parts
+            .iter()
+            .map(|(start, end)| u128::from(end - start))
+            .sum::<u128>();
         match parts.len() {
             0 if asked == 0 => Self::Whole,
             0 => Self::Unsatisfiable,

@@ -23,8 +23,14 @@ pub(crate) enum Source {
     #[default]
     Bytes,
     Static(&'static [u8]),
+    /// Not from memory.
+    Later(Box<Later>),
+}
+
+pub(crate) enum Later {
     File(Pieces),
-    Stream(Box<dyn Produce>),
+    /// In chunks, unless the client speaks HTTP/1.0.
+    Stream(Box<dyn Produce>, bool),
 }
 
 /// Parts of a file, each with what stands before it.
@@ -71,13 +77,14 @@ pub struct Response<'a> {
     pub(crate) content_type: &'static str,
     pub(crate) source: Source,
     pub(crate) close: bool,
+    old: bool,
     pub(crate) fields: &'a mut Vec<u8>,
     pub(crate) body: &'a mut Vec<u8>,
 }
 
 impl<'a> Response<'a> {
     #[inline]
-    pub(crate) fn new(material: &'a mut Material) -> Self {
+    pub(crate) fn new(material: &'a mut Material, old: bool) -> Self {
         material.fields.clear();
         material.body.clear();
         Self {
@@ -85,6 +92,7 @@ impl<'a> Response<'a> {
             content_type: "",
             source: Source::Bytes,
             close: false,
+            old,
             fields: &mut material.fields,
             body: &mut material.body,
         }
@@ -163,7 +171,8 @@ impl<'a> Response<'a> {
 
     /// A body that is made while it is sent: in chunks, or, to a client of HTTP/1.0, up to the end of the connection.
     pub fn stream(&mut self, producer: impl Produce) -> &mut Self {
-        self.source = Source::Stream(Box::new(producer));
+        let later = Later::Stream(Box::new(producer), !self.old);
+        self.source = Source::Later(Box::new(later));
         self
     }
 

@@ -86,7 +86,11 @@ impl Routes {
     #[inline]
     fn answer(&self, request: &Request, response: &mut Response) {
         let path = request.raw_path();
-        if let Some(route) = self.routes.iter().find(|route| route.path.as_bytes() == path) {
+        if let Some(route) = self
+            .routes
+            .iter()
+            .find(|route| route.path.as_bytes() == path)
+        {
             return route.answer(request, response);
         }
         match (&self.files, &self.otherwise, request.method()) {

@@ -184,7 +184,11 @@ mod tests {
                     bytes[at] = byte;
                     let control = byte != b'\t' && byte.is_ascii_control();
                     let expected = if control { at } else { length };
-                    assert_eq!(span_of_value(&bytes), expected, "{byte} at {at} of {length}");
+                    assert_eq!(
+                        span_of_value(&bytes),
+                        expected,
+                        "{byte} at {at} of {length}"
+                    );
                 }
             }
         }
@@ -223,7 +227,14 @@ mod tests {
     #[test]
     fn numbers_are_digits() {
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"18446744073709551616", b"+1", b"-1", b"0x1", b"1 "] {
+        for bad in [
+            &b""[..],
+            b"18446744073709551616",
+            b"+1",
+            b"-1",
+            b"0x1",
+            b"1 ",
+        ] {
             assert_eq!(decimal(bad), None);
         }
     }

@@ -1,7 +1,7 @@
 //! The head of an answer as bytes, RFC 9112 section 4 and RFC 9110 section 6.6 and 8.6.
 
 use crate::clock::Clock;
-use crate::response::{Response, Source};
+use crate::response::{Later, Response, Source};
 use crate::status::Status;
 
 /// How the end of the body is told.
@@ -14,6 +14,16 @@ pub(crate) enum Length {
     Close,
     /// There is neither a body nor a length.
     None,
+}
+
+impl Length {
+    /// 0 where it is not known in advance.
+    pub(crate) fn known(self) -> u64 {
+        match self {
+            Self::Known(length) => length,
+            _ => 0,
+        }
+    }
 }
 
 /// What is to be said about the connection.
@@ -76,20 +86,25 @@ pub(crate) fn head(
 
 /// The length of the body, as far as it is known.
 #[inline]
-pub(crate) fn length(response: &Response, old: bool) -> Length {
+pub(crate) fn length(response: &Response) -> Length {
     if response.status.has_no_body() {
         return Length::None;
     }
-    match &response.source {
-        Source::Bytes => Length::Known(response.body.len() as u64),
-        Source::Static(bytes) => Length::Known(bytes.len() as u64),
-        Source::File(file) => {
+    let later = match &response.source {
+        Source::Bytes => return Length::Known(response.body.len() as u64),
+        Source::Static(bytes) => return Length::Known(bytes.len() as u64),
+        Source::Later(later) => &**later,
+    };
+    match later {
+        Later::File(file) => {
             let pieces = file.pieces.iter();
-            let bytes: u64 = pieces.map(|piece| piece.before.len() as u64 + piece.length).sum();
+            let bytes: u64 = pieces
+                .map(|piece| piece.before.len() as u64 + piece.length)
+                .sum();
             Length::Known(bytes + file.end.len() as u64)
         }
-        Source::Stream(_) if old => Length::Close,
-        Source::Stream(_) => Length::Chunks,
+        Later::Stream(_, true) => Length::Chunks,
+        Later::Stream(_, false) => Length::Close,
     }
 }
 

@@ -39,7 +39,10 @@ fn cases() -> Vec<Case> {
 
 impl Case {
     fn bytes(&self) -> Vec<u8> {
-        let bytes = self.send.chars().map(|character| u8::try_from(character).unwrap());
+        let bytes = self
+            .send
+            .chars()
+            .map(|character| u8::try_from(character).unwrap());
         bytes.collect()
     }
 
@@ -56,12 +59,24 @@ impl Case {
         if ended {
             got.push("close".into());
         }
-        let got = if got.is_empty() { "nothing".into() } else { got.join(" ") };
+        let got = if got.is_empty() {
+            "nothing".into()
+        } else {
+            got.join(" ")
+        };
         let answer = String::from_utf8_lossy(&answer);
-        assert_eq!(got, self.get, "RFC {}, {} ({how}):\n{answer}", self.rfc, self.name);
+        assert_eq!(
+            got, self.get,
+            "RFC {}, {} ({how}):\n{answer}",
+            self.rfc, self.name
+        );
         if let Some(body) = &self.body {
             let text = found[0].text();
-            let same = if body.contains(": ") { text == body } else { text.starts_with(body.as_str()) };
+            let same = if body.contains(": ") {
+                text == body
+            } else {
+                text.starts_with(body.as_str())
+            };
             assert!(same, "RFC {}, {} ({how}): {text}", self.rfc, self.name);
         }
         if let (true, Some(last)) = (ended, found.last()) {
@@ -127,7 +142,8 @@ fn one_behind_the_other() {
         let others = cases.iter().filter(plain).step_by(7);
         others.map(move |other| (one, other))
     }) {
-        if one.interim || other.interim || one.send.contains("HEAD") || other.send.contains("HEAD") {
+        if one.interim || other.interim || one.send.contains("HEAD") || other.send.contains("HEAD")
+        {
             continue;
         }
         if one.send.contains("stream") || other.send.contains("stream") {
@@ -135,9 +151,18 @@ fn one_behind_the_other() {
         }
         let both = [one.bytes(), other.bytes()].concat();
         let (answer, ended) = event_loop.exchange(&[&both]);
-        let statuses: Vec<_> = answers(&answer, &[]).iter().map(|one| one.status.to_string()).collect();
+        let statuses: Vec<_> = answers(&answer, &[])
+            .iter()
+            .map(|one| one.status.to_string())
+            .collect();
         let expected = format!("{} {}", one.get, other.get);
-        assert_eq!(statuses.join(" "), expected, "{} / {}", one.name, other.name);
+        assert_eq!(
+            statuses.join(" "),
+            expected,
+            "{} / {}",
+            one.name,
+            other.name
+        );
         assert!(!ended);
     }
 }

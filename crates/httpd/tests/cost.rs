@@ -19,7 +19,16 @@ use nix::libc;
 use support::*;
 
 const NAMES: [&str; 10] = [
-    "read", "write", "send", "sendmsg", "epoll_wait", "epoll_ctl", "shutdown", "close", "sendfile", "fstat",
+    "read",
+    "write",
+    "send",
+    "sendmsg",
+    "epoll_wait",
+    "epoll_ctl",
+    "shutdown",
+    "close",
+    "sendfile",
+    "fstat",
 ];
 
 thread_local! {
@@ -192,7 +201,8 @@ fn a_file_is_found_described_and_sent() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("file"), "x".repeat(10_000)).unwrap();
     let files = Files::new(place.path()).unwrap();
-    let mut event_loop = ByHand::answering(Options::default(), Routes::new().files(files).handler());
+    let mut event_loop =
+        ByHand::answering(Options::default(), Routes::new().files(files).handler());
     let request = request(Method::Get, "/file", "");
     let (calls, allocations) = measure(&mut event_loop, request.as_bytes(), 1, 100);
     let expected = [
@@ -222,7 +232,15 @@ fn a_connection_for_one_request() {
     };
     once();
     let calls = once();
-    assert_eq!((calls["epoll_wait"], calls["read"], calls["send"], calls["close"]), (1, 1, 1, 1));
+    assert_eq!(
+        (
+            calls["epoll_wait"],
+            calls["read"],
+            calls["send"],
+            calls["close"]
+        ),
+        (1, 1, 1, 1)
+    );
     assert!(!calls.contains_key("shutdown"));
 }
 
@@ -236,7 +254,9 @@ fn an_idle_connection_is_small() {
     let mut open = |clients: &mut Vec<UnixStream>| {
         for _ in 0..COUNT {
             let mut client = event_loop.connect();
-            client.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+            client
+                .write_all(request(Method::Get, "/", "").as_bytes())
+                .unwrap();
             clients.push(client);
         }
         event_loop.settle();

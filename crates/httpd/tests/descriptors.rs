@@ -20,7 +20,9 @@ fn a_server_without_descriptors_rests_and_recovers() {
     server.is_well();
     let open = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    let sockets: Vec<_> = (0..20).map(|_| tcp::stream_socket(&server.address).unwrap()).collect();
+    let sockets: Vec<_> = (0..20)
+        .map(|_| tcp::stream_socket(&server.address).unwrap())
+        .collect();
     // The server needs as many, and gets ten.
     setrlimit(Resource::RLIMIT_NOFILE, open + 30, hard).unwrap();
     let connect = |socket| {
@@ -31,7 +33,9 @@ fn a_server_without_descriptors_rests_and_recovers() {
     };
     let mut clients: Vec<_> = sockets.into_iter().map(connect).collect();
     for client in &mut clients {
-        client.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+        client
+            .write_all(request(Method::Get, "/", "").as_bytes())
+            .unwrap();
     }
     let mut answer = [0; 512];
     assert!(clients[0].read(&mut answer).unwrap() > 0);
@@ -42,8 +46,12 @@ fn a_server_without_descriptors_rests_and_recovers() {
     };
     let before = spent();
     let last = clients.last_mut().unwrap();
-    last.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    assert!(last.read(&mut answer).is_err(), "there was a descriptor for the last one as well");
+    last.set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    assert!(
+        last.read(&mut answer).is_err(),
+        "there was a descriptor for the last one as well"
+    );
     last.set_read_timeout(Some(DEADLINE)).unwrap();
     assert!(spent() - before < Duration::from_millis(100));
     // The first ones go, the last ones come.

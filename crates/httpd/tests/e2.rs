@@ -24,7 +24,10 @@ fn e2_01_a_partial_request_costs_nothing_while_it_waits() {
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX").unwrap();
     event_loop.settle();
     let before = processor_time();
-    event_loop.event_loop.turn(Some(Duration::from_millis(200))).unwrap();
+    event_loop
+        .event_loop
+        .turn(Some(Duration::from_millis(200)))
+        .unwrap();
     let spent = Duration::from_nanos(processor_time() - before);
     assert!(spent < Duration::from_millis(50), "{spent:?}");
     client.write_all(b": y\r\n\r\n").unwrap();
@@ -39,7 +42,13 @@ fn e2_01_a_partial_request_costs_nothing_while_it_waits() {
 fn e2_02_a_malformed_request_line_is_answered() {
     let server = serve(Options::default());
     let noise: Vec<u8> = (0..=255).collect();
-    for line in [&b"\0\r\n\r\n"[..], b"GET\r\n\r\n", b" \r\n\r\n", b"a b c d\r\n\r\n", &noise] {
+    for line in [
+        &b"\0\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b" \r\n\r\n",
+        b"a b c d\r\n\r\n",
+        &noise,
+    ] {
         let answer = server.exchange(line);
         assert_eq!(answers(&answer, &[])[0].status, 400);
         server.is_well();
@@ -55,7 +64,10 @@ fn e2_03_targets_of_every_length_come_back_whole() {
         let path = format!("/{}", "p".repeat(length));
         let request = request(Method::Get, &path, "");
         let (answer, _) = event_loop.exchange(&[request.as_bytes()]);
-        assert_eq!(answers(&answer, &[])[0].text(), format!("GET {path} at a: "));
+        assert_eq!(
+            answers(&answer, &[])[0].text(),
+            format!("GET {path} at a: ")
+        );
     }
 }
 
@@ -84,10 +96,16 @@ fn e2_05_every_dimension_has_a_limit() {
     let exactly = |path: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "p".repeat(path));
     let header = |bytes: usize| {
         let rest = bytes - "Host: a\r\nX: \r\n\r\n".len();
-        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(rest))
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+            "y".repeat(rest)
+        )
     };
     let fields = |count: usize| {
-        format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1))
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "X: y\r\n".repeat(count - 1)
+        )
     };
     let body = |length: usize| {
         let body = "b".repeat(length);
@@ -95,7 +113,9 @@ fn e2_05_every_dimension_has_a_limit() {
     };
     let chunk = |length: usize| {
         let body = "b".repeat(length);
-        format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n")
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        )
     };
     let line = "GET / HTTP/1.1".len();
     for (request, status) in [
@@ -114,7 +134,11 @@ fn e2_05_every_dimension_has_a_limit() {
     ] {
         let bytes = request.as_bytes();
         let pieces: Vec<_> = bytes.chunks(1).collect();
-        let ways = if bytes.len() < 1000 { vec![vec![bytes], pieces] } else { vec![vec![bytes]] };
+        let ways = if bytes.len() < 1000 {
+            vec![vec![bytes], pieces]
+        } else {
+            vec![vec![bytes]]
+        };
         for pieces in ways {
             let (answer, ended) = event_loop.exchange(&pieces);
             let head = &request[..request.len().min(60)];
@@ -154,7 +178,10 @@ fn e2_08_a_body_is_not_a_request() {
     let hidden = request(Method::Get, "/hidden", "");
     for fields in [
         format!("Content-Length: {}\r\n\r\n{hidden}", hidden.len()),
-        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len()),
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{hidden}\r\n0\r\n\r\n",
+            hidden.len()
+        ),
     ] {
         for method in ["GET", "POST", "DELETE"] {
             let next = request(Method::Get, "/next", "");
@@ -173,7 +200,9 @@ fn e2_08_a_body_is_not_a_request() {
 fn e2_09_pipelined_requests_are_all_answered_in_order() {
     let server = serve(Options::default());
     let mut stream = server.connect();
-    let requests: String = (0..1000).map(|number| request(Method::Get, &format!("/{number}"), "")).collect();
+    let requests: String = (0..1000)
+        .map(|number| request(Method::Get, &format!("/{number}"), ""))
+        .collect();
     stream.write_all(requests.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();
@@ -205,7 +234,10 @@ fn e2_10_a_refusal_arrives_whole_and_is_the_last() {
         stream.read_to_end(&mut answer).unwrap();
         let answers = answers(&answer, &[]);
         assert_eq!(answers.len(), 1);
-        assert_eq!(answers[0].text(), "400 Bad Request: the request line is malformed\n");
+        assert_eq!(
+            answers[0].text(),
+            "400 Bad Request: the request line is malformed\n"
+        );
         assert_eq!(answers[0].header("Connection"), Some("close"));
         sender.join().unwrap();
     }
@@ -218,13 +250,17 @@ fn e2_11_what_is_said_about_the_connection_is_done() {
     let server = serve_with(Options::default(), Routes::new().handler());
     let mut stream = server.connect();
     for _ in 0..3 {
-        stream.write_all(request(Method::Get, "/missing", "").as_bytes()).unwrap();
+        stream
+            .write_all(request(Method::Get, "/missing", "").as_bytes())
+            .unwrap();
         let mut answer = vec![0; 4096];
         let count = stream.read(&mut answer).unwrap();
         let answer = &answers(&answer[..count], &[])[0];
         assert_eq!((answer.status, answer.header("Connection")), (404, None));
     }
-    stream.write_all(request(Method::Get, "/missing", "Connection: close\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(request(Method::Get, "/missing", "Connection: close\r\n").as_bytes())
+        .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert_eq!(answers(&answer, &[])[0].header("Connection"), Some("close"));
@@ -240,7 +276,10 @@ fn e2_12_answers_have_a_type_and_head_has_no_body() {
     let head = server.exchange(request(Method::Head, "/", close));
     let get = &answers(&get, &[])[0];
     let head = &answers(&head, &[0])[0];
-    assert_eq!(get.header("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        get.header("Content-Type"),
+        Some("text/plain; charset=utf-8")
+    );
     // GET and HEAD are words of different lengths, and in the body here.
     assert_eq!(get.header("Content-Length"), Some("12"));
     assert_eq!(head.header("Content-Length"), Some("13"));
@@ -251,7 +290,10 @@ fn e2_12_answers_have_a_type_and_head_has_no_body() {
 /// The port argument is ignored.
 #[test]
 fn e2_13_the_server_listens_where_it_is_told() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let server = httpd::Server::bind(&free, Options::default(), echo).unwrap();
     assert_eq!(server.local_address(), Some(free));
     let taken = httpd::Server::bind(&free, Options::default(), echo);
@@ -265,14 +307,20 @@ fn e2_13_the_server_listens_where_it_is_told() {
 
 fn resident() -> usize {
     let text = fs::read_to_string("/proc/self/statm").unwrap();
-    text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    text.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
 }
 
 /// Every request leaks.
 #[test]
 fn e2_14_requests_and_connections_leave_nothing_behind() {
     let mut event_loop = ByHand::new(Limits::default());
-    let chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let chunked =
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let bad = b"GET / HTTP/1.1\r\n\r\n";
     let mut rounds = |count: usize| {
         for _ in 0..count {
@@ -308,7 +356,8 @@ fn e2_15_a_path_ends_where_it_ends() {
         ("http://h/x?y", "/x Some(\"y\")"),
     ] {
         // A longer one first: nothing of it may be left.
-        event_loop.exchange(&[request(Method::Get, "/much/longer/than/the/next?one", "").as_bytes()]);
+        event_loop
+            .exchange(&[request(Method::Get, "/much/longer/than/the/next?one", "").as_bytes()]);
         let (answer, _) = event_loop.exchange(&[request(Method::Get, target, "").as_bytes()]);
         assert_eq!(answers(&answer, &[])[0].text(), expected);
     }
@@ -325,7 +374,9 @@ fn counters_count() {
     });
     let mut sent = 0;
     for _ in 0..10 {
-        sent += server.exchange(request(Method::Get, "/", "Connection: close\r\n")).len();
+        sent += server
+            .exchange(request(Method::Get, "/", "Connection: close\r\n"))
+            .len();
     }
     sent += server.exchange("bad\r\n\r\n").len();
     let sum = |count: fn(&httpd::LoopCounters) -> u64| -> u64 {
@@ -344,7 +395,11 @@ fn counters_count() {
 #[test]
 fn a_field_cannot_break_out_of_its_line() {
     let mut event_loop = ByHand::answering(Options::default(), |request, response| {
-        let value = request.query().unwrap_or("").replace("%0d", "\r").replace("%0a", "\n");
+        let value = request
+            .query()
+            .unwrap_or("")
+            .replace("%0d", "\r")
+            .replace("%0a", "\n");
         response.header("Location", &value).status(Status::Found);
         if value.contains('\r') {
             response.header("X", &value);
@@ -352,7 +407,8 @@ fn a_field_cannot_break_out_of_its_line() {
     });
     let (answer, _) = event_loop.exchange(&[request(Method::Get, "/?/x", "").as_bytes()]);
     assert_eq!(answers(&answer, &[])[0].header("Location"), Some("/x"));
-    let (answer, _) = event_loop.exchange(&[request(Method::Get, "/?a%0d%0aSet-Cookie:%20b", "").as_bytes()]);
+    let (answer, _) =
+        event_loop.exchange(&[request(Method::Get, "/?a%0d%0aSet-Cookie:%20b", "").as_bytes()]);
     let answer = &answers(&answer, &[])[0];
     assert_eq!((answer.status, answer.header("Set-Cookie")), (500, None));
 }

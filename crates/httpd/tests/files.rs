@@ -54,17 +54,52 @@ fn files_have_their_types_and_directories_an_index() {
     let event_loop = &mut serve_files(place.path());
     for (path, status, kind, body) in [
         ("/", 200, "text/html; charset=utf-8", "<h1>home</h1>"),
-        ("/index.html", 200, "text/html; charset=utf-8", "<h1>home</h1>"),
+        (
+            "/index.html",
+            200,
+            "text/html; charset=utf-8",
+            "<h1>home</h1>",
+        ),
         ("/sub/", 200, "text/html; charset=utf-8", "<h1>sub</h1>"),
-        ("/digits.txt", 200, "text/plain; charset=utf-8", "0123456789"),
-        ("/%64igits.txt", 200, "text/plain; charset=utf-8", "0123456789"),
-        ("/digits.txt?v=2", 200, "text/plain; charset=utf-8", "0123456789"),
+        (
+            "/digits.txt",
+            200,
+            "text/plain; charset=utf-8",
+            "0123456789",
+        ),
+        (
+            "/%64igits.txt",
+            200,
+            "text/plain; charset=utf-8",
+            "0123456789",
+        ),
+        (
+            "/digits.txt?v=2",
+            200,
+            "text/plain; charset=utf-8",
+            "0123456789",
+        ),
         ("/within", 200, "application/octet-stream", "0123456789"),
         ("/empty", 200, "application/octet-stream", ""),
-        ("/a%20b%25c%3F.txt", 200, "text/plain; charset=utf-8", "odd name"),
+        (
+            "/a%20b%25c%3F.txt",
+            200,
+            "text/plain; charset=utf-8",
+            "odd name",
+        ),
         ("/missing", 404, "text/plain; charset=utf-8", "Not Found\n"),
-        ("/sub/deep/", 404, "text/plain; charset=utf-8", "Not Found\n"),
-        ("/digits.txt/", 404, "text/plain; charset=utf-8", "Not Found\n"),
+        (
+            "/sub/deep/",
+            404,
+            "text/plain; charset=utf-8",
+            "Not Found\n",
+        ),
+        (
+            "/digits.txt/",
+            404,
+            "text/plain; charset=utf-8",
+            "Not Found\n",
+        ),
         ("/fifo", 404, "text/plain; charset=utf-8", "Not Found\n"),
     ] {
         let answer = get(event_loop, path, "");
@@ -79,8 +114,14 @@ fn files_have_their_types_and_directories_an_index() {
         assert_eq!(without_date(&head), without_date(&answer), "{path}");
     }
     let answer = ask(event_loop, Method::Post, "/digits.txt", "");
-    assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET, HEAD, OPTIONS")));
-    assert_eq!(ask(event_loop, Method::Options, "/digits.txt", "").status, 204);
+    assert_eq!(
+        (answer.status, answer.header("Allow")),
+        (405, Some("GET, HEAD, OPTIONS"))
+    );
+    assert_eq!(
+        ask(event_loop, Method::Options, "/digits.txt", "").status,
+        204
+    );
 }
 
 #[test]
@@ -94,10 +135,23 @@ fn a_directory_without_a_slash_is_redirected_and_nowhere_else() {
         ("/o%20d%22d", "/o%20d%22d/"),
     ] {
         let answer = get(event_loop, path, "");
-        assert_eq!((answer.status, answer.header("Location")), (301, Some(location)));
+        assert_eq!(
+            (answer.status, answer.header("Location")),
+            (301, Some(location))
+        );
     }
-    for path in ["//sub", "///sub", "/\\sub", "//evil.example/..", "/%2f%2fsub", "/%5csub"] {
-        assert!(matches!(get(event_loop, path, "").status, 400 | 404), "{path}");
+    for path in [
+        "//sub",
+        "///sub",
+        "/\\sub",
+        "//evil.example/..",
+        "/%2f%2fsub",
+        "/%5csub",
+    ] {
+        assert!(
+            matches!(get(event_loop, path, "").status, 400 | 404),
+            "{path}"
+        );
     }
 }
 
@@ -106,20 +160,46 @@ fn a_directory_without_a_slash_is_redirected_and_nowhere_else() {
 fn nothing_outside_the_directory_comes_out() {
     let place = site();
     let event_loop = &mut serve_files(place.path());
-    let mut paths: Vec<String> = ["/up", "/absolute", "/proc/self/environ", "/%00", "/digits.txt%00.html"]
-        .map(String::from)
-        .into();
-    for dots in ["..", "%2e%2e", ".%2e", "%2E.", "..%00", "..;", "%252e%252e", "%c0%ae%c0%ae", "..%c0%af"] {
+    let mut paths: Vec<String> = [
+        "/up",
+        "/absolute",
+        "/proc/self/environ",
+        "/%00",
+        "/digits.txt%00.html",
+    ]
+    .map(String::from)
+    .into();
+    for dots in [
+        "..",
+        "%2e%2e",
+        ".%2e",
+        "%2E.",
+        "..%00",
+        "..;",
+        "%252e%252e",
+        "%c0%ae%c0%ae",
+        "..%c0%af",
+    ] {
         for slash in ["/", "%2f", "%5c", "\\", "//", "/./"] {
             paths.push(format!("/{dots}{slash}secret"));
             paths.push(format!("/sub{slash}{dots}{slash}{dots}{slash}secret"));
-            paths.push(format!("/{}etc/passwd", format!("{dots}{slash}").repeat(12)));
+            paths.push(format!(
+                "/{}etc/passwd",
+                format!("{dots}{slash}").repeat(12)
+            ));
         }
     }
     for path in paths {
         let answer = get(event_loop, &path, "");
-        assert!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
-        assert!(!answer.text().contains("outside") && !answer.text().contains("root:"), "{path}");
+        assert!(
+            matches!(answer.status, 400 | 404),
+            "{path}: {}",
+            answer.status
+        );
+        assert!(
+            !answer.text().contains("outside") && !answer.text().contains("root:"),
+            "{path}"
+        );
     }
 }
 
@@ -132,7 +212,10 @@ fn conditions() {
     let etag = first.header("ETag").unwrap().to_string();
     let date = first.header("Last-Modified").unwrap().to_string();
     assert!(etag.starts_with('"') && etag.ends_with('"'));
-    let (old, new) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 31 Dec 9999 23:59:59 GMT");
+    let (old, new) = (
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    );
     for (fields, status) in [
         (format!("If-None-Match: {etag}\r\n"), 304),
         (format!("If-None-Match: W/{etag}\r\n"), 304),
@@ -144,8 +227,14 @@ fn conditions() {
         (format!("If-Modified-Since: {old}\r\n"), 200),
         ("If-Modified-Since: soon\r\n".into(), 200),
         // The tag wins over the date.
-        (format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {date}\r\n"), 200),
-        (format!("If-None-Match: {etag}\r\nIf-Modified-Since: {old}\r\n"), 304),
+        (
+            format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {date}\r\n"),
+            200,
+        ),
+        (
+            format!("If-None-Match: {etag}\r\nIf-Modified-Since: {old}\r\n"),
+            304,
+        ),
         (format!("If-Match: {etag}\r\n"), 200),
         ("If-Match: *\r\n".into(), 200),
         (format!("If-Match: W/{etag}\r\n"), 412),
@@ -153,17 +242,27 @@ fn conditions() {
         (format!("If-Match: \"x\"\r\nIf-None-Match: {etag}\r\n"), 412),
         (format!("If-Unmodified-Since: {date}\r\n"), 200),
         (format!("If-Unmodified-Since: {old}\r\n"), 412),
-        (format!("If-Match: {etag}\r\nIf-Unmodified-Since: {old}\r\n"), 200),
+        (
+            format!("If-Match: {etag}\r\nIf-Unmodified-Since: {old}\r\n"),
+            200,
+        ),
     ] {
         let answer = get(event_loop, "/digits.txt", &fields);
         assert_eq!(answer.status, status, "{fields}");
         if status == 304 {
             assert_eq!(answer.header("ETag"), Some(&*etag));
-            assert!(answer.header("Content-Length").is_none() && answer.header("Content-Type").is_none());
+            assert!(
+                answer.header("Content-Length").is_none()
+                    && answer.header("Content-Type").is_none()
+            );
         }
     }
     fs::write(place.path().join("root/digits.txt"), "9876543210").unwrap();
-    let answer = get(event_loop, "/digits.txt", &format!("If-None-Match: {etag}\r\n"));
+    let answer = get(
+        event_loop,
+        "/digits.txt",
+        &format!("If-None-Match: {etag}\r\n"),
+    );
     assert_eq!((answer.status, answer.text()), (200, "9876543210"));
 }
 
@@ -186,7 +285,12 @@ fn ranges() {
         ("bytes= 0-0 , 10-", 206, "bytes 0-0/10", "0"),
         ("bytes=10-", 416, "bytes */10", "Range Not Satisfiable\n"),
         ("bytes=-0", 416, "bytes */10", "Range Not Satisfiable\n"),
-        ("bytes=99999999999999999999-", 416, "bytes */10", "Range Not Satisfiable\n"),
+        (
+            "bytes=99999999999999999999-",
+            416,
+            "bytes */10",
+            "Range Not Satisfiable\n",
+        ),
         ("bytes=3-2", 200, "", "0123456789"),
         ("bytes=", 200, "", "0123456789"),
         ("bytes=a-b", 200, "", "0123456789"),
@@ -196,11 +300,23 @@ fn ranges() {
     ] {
         let answer = get(event_loop, "/digits.txt", &format!("Range: {range}\r\n"));
         assert_eq!(answer.status, status, "{range}");
-        assert_eq!(answer.header("Content-Range").unwrap_or(""), content, "{range}");
+        assert_eq!(
+            answer.header("Content-Range").unwrap_or(""),
+            content,
+            "{range}"
+        );
         assert_eq!(answer.text(), body, "{range}");
     }
     let many = (0..20).map(|_| "0-0").collect::<Vec<_>>().join(",");
-    assert_eq!(get(event_loop, "/digits.txt", &format!("Range: bytes={many}\r\n")).status, 200);
+    assert_eq!(
+        get(
+            event_loop,
+            "/digits.txt",
+            &format!("Range: bytes={many}\r\n")
+        )
+        .status,
+        200
+    );
     assert_eq!(get(event_loop, "/empty", "Range: bytes=0-\r\n").status, 416);
     for (condition, status) in [
         (&*etag, 206),
@@ -211,9 +327,18 @@ fn ranges() {
         ("nonsense", 200),
     ] {
         let fields = format!("Range: bytes=0-0\r\nIf-Range: {condition}\r\n");
-        assert_eq!(get(event_loop, "/digits.txt", &fields).status, status, "{condition}");
+        assert_eq!(
+            get(event_loop, "/digits.txt", &fields).status,
+            status,
+            "{condition}"
+        );
     }
-    let head = ask(event_loop, Method::Head, "/digits.txt", "Range: bytes=0-3\r\n");
+    let head = ask(
+        event_loop,
+        Method::Head,
+        "/digits.txt",
+        "Range: bytes=0-3\r\n",
+    );
     assert_eq!(head.header("Content-Length"), Some("4"));
 }
 
@@ -224,11 +349,19 @@ fn several_ranges_are_a_multipart_body() {
     let answer = get(event_loop, "/digits.txt", "Range: bytes=0-1,-2\r\n");
     assert_eq!(answer.status, 206);
     let boundary = answer.header("Content-Type").unwrap();
-    let boundary = boundary.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let boundary = boundary
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap();
     let part = |range: &str, body: &str| {
-        format!("\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/10\r\n\r\n{body}")
+        format!(
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/10\r\n\r\n{body}"
+        )
     };
-    let expected = format!("{}{}\r\n--{boundary}--\r\n", part("0-1", "01"), part("8-9", "89"));
+    let expected = format!(
+        "{}{}\r\n--{boundary}--\r\n",
+        part("0-1", "01"),
+        part("8-9", "89")
+    );
     assert_eq!(answer.text(), expected);
 }
 
@@ -260,7 +393,11 @@ fn compressed_siblings_go_to_those_who_take_them() {
     let event_loop = &mut serve_files(place.path());
     for (accept, body, coding) in [
         ("", "plain", None),
-        ("Accept-Encoding: gzip, deflate, br\r\n", "brotli", Some("br")),
+        (
+            "Accept-Encoding: gzip, deflate, br\r\n",
+            "brotli",
+            Some("br"),
+        ),
         ("Accept-Encoding: gzip\r\n", "gzip", Some("gzip")),
         ("Accept-Encoding: GZIP;q=0.5\r\n", "gzip", Some("gzip")),
         ("Accept-Encoding: br;q=0, gzip\r\n", "gzip", Some("gzip")),
@@ -273,7 +410,10 @@ fn compressed_siblings_go_to_those_who_take_them() {
         let answer = get(event_loop, "/app.js", accept);
         assert_eq!(answer.text(), body, "{accept}");
         assert_eq!(answer.header("Content-Encoding"), coding, "{accept}");
-        assert_eq!(answer.header("Content-Type"), Some("text/javascript; charset=utf-8"));
+        assert_eq!(
+            answer.header("Content-Type"),
+            Some("text/javascript; charset=utf-8")
+        );
         assert_eq!(answer.header("Vary"), Some("Accept-Encoding"));
     }
     let plain = get(event_loop, "/app.js", "");
@@ -289,7 +429,11 @@ fn a_large_file_between_other_answers() {
     fs::write(place.path().join("root/large.bin"), &large).unwrap();
     let files = Files::new(place.path().join("root")).unwrap();
     let server = serve_with(Options::default(), Routes::new().files(files).handler());
-    let range = request(Method::Get, "/large.bin", "Range: bytes=1000000-1999999\r\n");
+    let range = request(
+        Method::Get,
+        "/large.bin",
+        "Range: bytes=1000000-1999999\r\n",
+    );
     let requests = [
         request(Method::Get, "/digits.txt", ""),
         request(Method::Get, "/large.bin", ""),
@@ -322,10 +466,17 @@ fn a_file_that_shrinks_ends_the_connection_and_not_the_server() {
     });
     let server = serve_with(Options::default(), routes.handler());
     let mut stream = server.connect();
-    stream.write_all(request(Method::Get, "/shrinks", "").as_bytes()).unwrap();
+    stream
+        .write_all(request(Method::Get, "/shrinks", "").as_bytes())
+        .unwrap();
     let mut some = [0; 4096];
     stream.read_exact(&mut some).unwrap();
-    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(10).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(10)
+        .unwrap();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
     assert!(rest.len() < 16 * 1024 * 1024);

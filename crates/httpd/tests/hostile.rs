@@ -44,7 +44,9 @@ fn slowloris() {
     let mut slow: Vec<_> = (0..200).map(|_| server.connect()).collect();
     let began = Instant::now();
     for stream in &mut slow {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX: ").unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+            .unwrap();
     }
     while began.elapsed() < Duration::from_millis(400) {
         for stream in &mut slow {
@@ -68,7 +70,9 @@ fn a_body_has_its_time_as_well() {
     }));
     for kind in ["Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"] {
         let mut stream = server.connect();
-        stream.write_all(request(Method::Post, "/", kind).as_bytes()).unwrap();
+        stream
+            .write_all(request(Method::Post, "/", kind).as_bytes())
+            .unwrap();
         stream.write_all(b"5\r\nhello").unwrap();
         assert_eq!(answers(&read_to_end(&mut stream), &[])[0].status, 408);
     }
@@ -84,14 +88,20 @@ fn an_idle_connection_is_closed_without_a_word() {
     }));
     assert_eq!(read_to_end(&mut server.connect()), b"");
     let mut used = server.connect();
-    used.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+    used.write_all(request(Method::Get, "/", "").as_bytes())
+        .unwrap();
     assert_eq!(answers(&read_to_end(&mut used), &[]).len(), 1);
     server.stop();
 }
 
 fn resident() -> usize {
     let text = fs::read_to_string("/proc/self/statm").unwrap();
-    text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    text.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 4096
 }
 
 /// Ten clients each ask a hundred times for 8 MiB, and read nothing: one answer each is all that is made, and when
@@ -130,7 +140,10 @@ fn clients_that_do_not_read_are_bounded_and_dropped() {
 fn a_slow_reader_gets_all_of_it() {
     let server = serve(Options::default());
     let mut stream = server.connect();
-    let requests = [request(Method::Get, "/large", ""), request(Method::Get, "/", "Connection: close\r\n")];
+    let requests = [
+        request(Method::Get, "/large", ""),
+        request(Method::Get, "/", "Connection: close\r\n"),
+    ];
     stream.write_all(requests.concat().as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut some = [0; 100_000];
@@ -191,7 +204,7 @@ fn nothing_goes_on_for_ever() {
         (&format!("{chunked}0\r\nX: "), "y", 431),
         (head, "X: y\r\n", 431),
         (&format!("{head}X: "), "y", 431),
-        (&format!("{head}"), "y", 431),
+        (head, "y", 431),
         ("GET /", "y", 414),
         ("", "y", 414),
         ("", "\r\n", 400),
@@ -222,8 +235,13 @@ fn resets_at_every_moment() {
         statistics: Arc::clone(&statistics),
         ..Default::default()
     });
-    let body = request(Method::Post, "/", "Transfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n";
-    for request in [body, request(Method::Get, "/large", ""), request(Method::Get, "/stream", "")] {
+    let body =
+        request(Method::Post, "/", "Transfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n";
+    for request in [
+        body,
+        request(Method::Get, "/large", ""),
+        request(Method::Get, "/stream", ""),
+    ] {
         for cut in 0..=request.len() {
             let mut stream = server.connect();
             stream.write_all(&request.as_bytes()[..cut]).unwrap();
@@ -252,10 +270,17 @@ fn five_thousand_idle_connections() {
         ..Default::default()
     });
     let mut crowd: Vec<_> = (0..5000).map(|_| server.connect()).collect();
-    until("all are accepted", || statistics.loops().first().is_some_and(|one| one.open() == 5000));
+    until("all are accepted", || {
+        statistics
+            .loops()
+            .first()
+            .is_some_and(|one| one.open() == 5000)
+    });
     server.is_well();
     for stream in crowd.iter_mut().step_by(100) {
-        stream.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+        stream
+            .write_all(request(Method::Get, "/", "").as_bytes())
+            .unwrap();
         let mut answer = [0; 512];
         let count = stream.read(&mut answer).unwrap();
         assert_eq!(answers(&answer[..count], &[])[0].status, 200);
@@ -277,10 +302,18 @@ fn too_many_connections_are_told_so() {
         })
     });
     let held: Vec<_> = (0..3).map(|_| server.connect()).collect();
-    until("they are accepted", || statistics.loops().first().is_some_and(|one| one.open() == 3));
+    until("they are accepted", || {
+        statistics
+            .loops()
+            .first()
+            .is_some_and(|one| one.open() == 3)
+    });
     for _ in 0..10 {
         let answer = answers(&server.exchange(request(Method::Get, "/", "")), &[]).remove(0);
-        assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
+        assert_eq!(
+            (answer.status, answer.header("Retry-After")),
+            (503, Some("1"))
+        );
     }
     drop(held);
     until("there is room", || statistics.loops()[0].open() == 0);
@@ -294,13 +327,18 @@ fn a_batch_is_bounded() {
     let mut event_loop = ByHand::new(Limits::default());
     let mut many = event_loop.connect();
     let mut one = event_loop.connect();
-    many.write_all(request(Method::Get, "/", "").repeat(1000).as_bytes()).unwrap();
-    one.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+    many.write_all(request(Method::Get, "/", "").repeat(1000).as_bytes())
+        .unwrap();
+    one.write_all(request(Method::Get, "/", "").as_bytes())
+        .unwrap();
     event_loop.event_loop.turn(Some(Duration::ZERO)).unwrap();
     let (mut first, mut other) = (Vec::new(), Vec::new());
     take(&mut many, &mut first);
     take(&mut one, &mut other);
-    assert_eq!((answers(&first, &[]).len(), answers(&other, &[]).len()), (64, 1));
+    assert_eq!(
+        (answers(&first, &[]).len(), answers(&other, &[]).len()),
+        (64, 1)
+    );
     many.shutdown(Shutdown::Write).unwrap();
     while !take(&mut many, &mut first) {
         event_loop.event_loop.turn(Some(Duration::ZERO)).unwrap();
@@ -312,7 +350,13 @@ fn a_batch_is_bounded() {
 #[test]
 fn a_panic_is_a_500() {
     let server = serve(Options::default());
-    let answer = server.exchange([request(Method::Get, "/panic", ""), request(Method::Get, "/", "")].concat());
+    let answer = server.exchange(
+        [
+            request(Method::Get, "/panic", ""),
+            request(Method::Get, "/", ""),
+        ]
+        .concat(),
+    );
     let answers = answers(&answer, &[]);
     assert_eq!((answers.len(), answers[0].status), (1, 500));
     server.is_well();
@@ -329,25 +373,38 @@ fn stopping_finishes_what_is_in_flight() {
         ..Default::default()
     });
     let mut idle = server.connect();
-    idle.write_all(request(Method::Get, "/", "").as_bytes()).unwrap();
+    idle.write_all(request(Method::Get, "/", "").as_bytes())
+        .unwrap();
     let mut some = [0; 512];
     assert!(idle.read(&mut some).unwrap() > 0);
     let mut half = server.connect();
     let whole = request(Method::Get, "/half", "");
     half.write_all(&whole.as_bytes()[..20]).unwrap();
     let mut large = server.connect();
-    large.write_all(request(Method::Get, "/large", "").as_bytes()).unwrap();
+    large
+        .write_all(request(Method::Get, "/large", "").as_bytes())
+        .unwrap();
     assert_eq!(large.peek(&mut some[..1]).unwrap(), 1);
     // The stop reads what has arrived before it, so only this order is certain: a half request that is there already.
-    until("three are open", || statistics.loops().iter().map(|one| one.open()).sum::<u64>() == 3);
+    until("three are open", || {
+        statistics.loops().iter().map(|one| one.open()).sum::<u64>() == 3
+    });
     server.stopper.stop();
     assert_eq!(read_to_end(&mut idle), b"");
-    until("no new ones", || TcpStream::connect(server.address).is_err());
+    until("no new ones", || {
+        TcpStream::connect(server.address).is_err()
+    });
     half.write_all(&whole.as_bytes()[20..]).unwrap();
     let answer = read_to_end(&mut half);
     let answer = &answers(&answer, &[])[0];
-    assert_eq!((answer.text(), answer.header("Connection")), ("GET /half at a: ", Some("close")));
-    assert_eq!(answers(&read_to_end(&mut large), &[])[0].body.len(), 8 * 1024 * 1024);
+    assert_eq!(
+        (answer.text(), answer.header("Connection")),
+        ("GET /half at a: ", Some("close"))
+    );
+    assert_eq!(
+        answers(&read_to_end(&mut large), &[])[0].body.len(),
+        8 * 1024 * 1024
+    );
     drop((half, large));
     server.ended();
 }
@@ -361,12 +418,17 @@ fn the_live_page_and_its_events() {
         threads: 1,
         ..Default::default()
     };
-    let mut server = serve_with(options, Routes::new().live("/status", &statistics).handler());
+    let mut server = serve_with(
+        options,
+        Routes::new().live("/status", &statistics).handler(),
+    );
     let page = server.exchange(request(Method::Get, "/status", "Connection: close\r\n"));
     assert!(answers(&page, &[])[0].text().contains("new EventSource"));
     let mut stream = server.connect();
     let me = stream.local_addr().unwrap();
-    stream.write_all(request(Method::Get, "/status/events", "").as_bytes()).unwrap();
+    stream
+        .write_all(request(Method::Get, "/status/events", "").as_bytes())
+        .unwrap();
     let mut received = String::new();
     let mut some = [0; 4096];
     while received.matches("data: ").count() < 2 {
@@ -379,7 +441,8 @@ fn the_live_page_and_its_events() {
     let answer = &answers(received.as_bytes(), &[])[0];
     assert_eq!(answer.header("Content-Type"), Some("text/event-stream"));
     let event = answer.text().split("\n\n").next().unwrap();
-    let json: serde_json::Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(json["you"]["peer"], me.to_string());
     assert_eq!(json["you"]["loop"], "Thread-1");
     assert_eq!(json["loops"][0]["name"], "Thread-1");
@@ -406,7 +469,9 @@ fn a_stream_is_made_as_fast_as_it_is_read() {
         });
     });
     let mut stream = server.connect();
-    stream.write_all(request(Method::Get, "/endless", "").as_bytes()).unwrap();
+    stream
+        .write_all(request(Method::Get, "/endless", "").as_bytes())
+        .unwrap();
     let mut before = 0;
     until("it stands still", || {
         thread::sleep(Duration::from_millis(100));

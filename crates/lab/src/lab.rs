@@ -18,7 +18,7 @@ use crate::packet::Packet;
 use crate::packets::Packets;
 use crate::process::Process;
 use crate::programs::Programs;
-use crate::record::{Claim, Column, Event, Gauge, Verdict, What};
+use crate::record::{Claim, Column, Event, Gauge, Table, Verdict, What};
 use crate::version::Version;
 use crate::wire::Wire;
 
@@ -57,6 +57,7 @@ pub(crate) struct Book {
     pub(crate) claims: Vec<Claim>,
     pub(crate) gauges: Vec<Gauge>,
     pub(crate) figures: Vec<(String, String)>,
+    pub(crate) tables: Vec<Table>,
     /// Ports whose connections are not drawn.
     pub(crate) crowds: Vec<RangeInclusive<u16>>,
     /// Where the ladder ends, if before the experiment does.
@@ -370,6 +371,12 @@ impl Lab {
     pub fn ends_the_ladder(&self) {
         let now = self.now();
         self.shared.book().told_until = Some(now);
+    }
+
+    /// Figures to be compared: a row for each thing, its name first. The numbers of one column are drawn as bars as well.
+    pub fn table(&self, head: &[&str], rows: Vec<Vec<String>>, bars: usize) {
+        let head = head.iter().map(|&column| column.into()).collect();
+        self.shared.book().tables.push(Table { head, rows, bars });
     }
 
     /// Something worth showing that is not claimed, because noise could change it.

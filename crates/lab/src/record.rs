@@ -158,6 +158,17 @@ pub struct Gauge {
     pub points: Vec<(Duration, f64)>,
 }
 
+/// Figures of several things side by side, shown and not claimed.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// What the columns are; the first one names the row.
+    pub head: Vec<String>,
+    /// The rows, each with a cell for each column.
+    pub rows: Vec<Vec<String>>,
+    /// The column that is drawn as bars beside the rows.
+    pub bars: usize,
+}
+
 /// One run of an experiment.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -175,6 +186,8 @@ pub struct Record {
     pub gauges: Vec<Gauge>,
     /// Figures shown and not claimed: name and value.
     pub figures: Vec<(String, String)>,
+    /// Figures that are compared.
+    pub tables: Vec<Table>,
     /// How long the run took.
     pub took: Duration,
     /// The kernel's release: `6.18.44`.

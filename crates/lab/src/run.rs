@@ -134,6 +134,7 @@ impl Bench {
             claims: book.claims,
             gauges: book.gauges,
             figures: book.figures,
+            tables: book.tables,
             took: over,
             ..self.empty_record(experiment)
         };
@@ -149,6 +150,7 @@ impl Bench {
             claims: Vec::new(),
             gauges: Vec::new(),
             figures: Vec::new(),
+            tables: Vec::new(),
             took: std::time::Duration::ZERO,
             kernel: Version::running().to_string(),
         }

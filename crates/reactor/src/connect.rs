@@ -28,6 +28,9 @@ pub struct Connect {
     pub attempts: u32,
     /// The pause before the second attempt. It doubles with each further one, up to 30 s.
     pub pause: Duration,
+    /// Our own address, where the kernel's choice will not do: one address has no more ports for one peer than
+    /// net.ipv4.ip_local_port_range allows. Port 0 for any.
+    pub from: Option<SocketAddr>,
 }
 
 impl Connect {
@@ -38,6 +41,7 @@ impl Connect {
             timeout: Duration::from_secs(10),
             attempts: 1,
             pause: Duration::from_millis(100),
+            from: None,
         }
     }
 }
@@ -95,7 +99,7 @@ struct Attempt<H: Handler> {
 
 fn attempt<H: Handler>(event_loop: &mut EventLoop<H>, task: Task<H>) {
     let timeout = task.request.timeout;
-    let socket = match start(&task.request.address) {
+    let socket = match start(&task.request) {
         Ok(socket) => socket,
         Err(error) => return failed(event_loop, task, error),
     };
@@ -116,11 +120,17 @@ fn attempt<H: Handler>(event_loop: &mut EventLoop<H>, task: Task<H>) {
 }
 
 /// A socket that connects; it will be writable when that has succeeded or failed.
-fn start(address: &SocketAddr) -> Result<OwnedFd, Errno> {
+fn start(request: &Connect) -> Result<OwnedFd, Errno> {
+    let Connect { address, from, .. } = request;
     let errno = |error: CallError| error.errno().unwrap_or(Errno::EIO);
     let socket = tcp::stream_socket(address).map_err(errno)?;
     sys::make_non_blocking(socket.as_fd()).map_err(errno)?;
     socket::setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    if let Some(from) = from {
+        // The port is picked by connect, which knows the peer, and so may pick one that is in use towards another: ip(7).
+        socket::setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+        socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(*from))?;
+    }
     match socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(*address)) {
         // Interrupted, it goes on all the same, connect(2).
         Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(socket),

@@ -2,8 +2,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use common::say;
-use common::{Call, CallError};
+use common::{Call, say};
 use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{read, write};

@@ -26,44 +26,42 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Pair { ours, peers } = Pair::new()?;
     set_nonblocking(&ours)?;
     let data = vec![b'x'; args.bytes];
-    let mut unwritten = &data[..];
 
     // ANCHOR: write
-    while !unwritten.is_empty() {
-        let asked = unwritten.len();
-        match write(&ours, unwritten) {
-            Ok(count) => {
-                say!("write {asked} bytes: {count}")?;
-                unwritten = &unwritten[count..];
-            }
-            Err(Errno::EAGAIN) => {
-                say!("write {asked} bytes: EAGAIN")?;
-                // The reader's kernel may still take something over.
-                if !writable(ours.as_fd(), MOMENT)? {
-                    break;
-                }
-            }
-            Err(error) => Err(error).call("write")?,
+    let mut written = write(&ours, &data).call("write")?;
+    say!("write {} bytes: {written}", data.len())?;
+    while written < data.len() {
+        match write(&ours, &data[written..]) {
+            Ok(count) => written += count,
+            // Not the last word: the reader's kernel may still take something over.
+            Err(Errno::EAGAIN) if writable(ours.as_fd(), MOMENT)? => {}
+            Err(Errno::EAGAIN) => break,
+            outcome => drop(outcome.call("write")?),
         }
     }
     // ANCHOR_END: write
-    if unwritten.is_empty() {
+    if written == data.len() {
         say!("everything is written, and nobody has read")?;
         return Ok(());
     }
-    say!("not writable")?;
+    say!("write {} bytes: EAGAIN", data.len() - written)?;
+    say!("not writable, with {written} bytes written and none read")?;
 
+    // ANCHOR: read
     let (mut taken, mut chunk) = (0, [0; 4096]);
     loop {
-        taken += read(&peers, &mut chunk).call("read")?;
+        if taken < written {
+            taken += read(&peers, &mut chunk).call("read")?;
+        }
         if writable(ours.as_fd(), 20)? {
             break;
         }
     }
-    say!("the reader has read {taken} bytes: writable")?;
-    let asked = unwritten.len();
-    let count = write(&ours, unwritten).call("write")?;
-    say!("write {asked} bytes: {count}")?;
+    // ANCHOR_END: read
+    say!("writable, with {taken} bytes read")?;
+    let rest = &data[written..];
+    let count = write(&ours, rest).call("write")?;
+    say!("write {} bytes: {count}", rest.len())?;
     Ok(())
 }
 

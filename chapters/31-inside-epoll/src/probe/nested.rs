@@ -23,7 +23,7 @@ impl Nested {
             outer.add(&inner, IN)?;
         }
         outer.tells("while nothing is ready,")?;
-        watched.arm().call("write")?;
+        watched.write(1).call("write")?;
         let fd = watched.as_fd().as_raw_fd();
         outer.tells(&format!("{fd} is ready:"))?;
         watched.read().call("read")?;

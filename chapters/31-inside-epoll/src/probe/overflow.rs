@@ -35,8 +35,9 @@ impl OverflowList {
         raise_limit()?;
         let (instance, late) = (Instance::new()?, counter(0)?);
         instance.add(&late, IN | EDGE)?;
-        let others: Result<Vec<_>, _> = (0..self.others).map(|_| counter(1)).collect();
-        for other in &others? {
+        let others = (0..self.others).map(|_| counter(1));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        for other in &others {
             instance.add(other, IN)?;
         }
         let (told, over) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -61,7 +62,7 @@ impl OverflowList {
             }
             let pause = Instant::now();
             while pause.elapsed() < Duration::from_micros(100) {} // until the next wait has begun
-            if late.arm().is_err() {
+            if late.write(1).is_err() {
                 return; // the one who waits will notice
             }
         }
@@ -75,7 +76,7 @@ impl OverflowList {
         let mut heard = Instant::now();
         while first + last + elsewhere < self.events {
             if self.between {
-                late.arm().call("write")?;
+                late.write(1).call("write")?;
             }
             let answer = instance.wait(self.others + 1, -1)?;
             let of_late = |told: &Told| told.data == late.as_fd().as_raw_fd() as u64;

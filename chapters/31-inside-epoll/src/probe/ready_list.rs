@@ -9,7 +9,7 @@ use nix::sys::eventfd::EventFd;
 use crate::instance::{EDGE, IN, Instance, counter, says};
 
 fn write(counter: &EventFd) -> Result<(), CallError> {
-    counter.arm().map(drop).call("write")
+    counter.write(1).map(drop).call("write")
 }
 
 /// Takes what there is to read. Nothing is no error.

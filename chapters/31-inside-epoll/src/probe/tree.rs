@@ -81,7 +81,7 @@ impl OneFileTwoDescriptors {
             instance.try_add(other, IN),
         )?;
         instance.lists_its_tree()?;
-        watched.arm().call("write")?;
+        watched.write(1).call("write")?;
         instance.tells("after one write")?;
         says(format_args!("{fd} is removed"), instance.remove(fd))?;
         instance.tells("now")

@@ -98,7 +98,7 @@ impl OneOfMany {
         say!("four threads wait")?;
         let mut lines = stdin().lock();
         if lines.skip_until(b'\n')? > 0 {
-            watched.arm().call("write")?;
+            watched.write(1).call("write")?;
             while lines.skip_until(b'\n')? > 0 {}
         }
         Ok(()) // the threads that still wait end with the process

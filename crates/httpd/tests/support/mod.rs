@@ -111,7 +111,8 @@ pub fn serve_on(
     let (tell, told) = channel();
     let thread = thread::spawn(move || {
         let server = Server::bind(&address.parse().unwrap(), options, answer)?;
-        tell.send((server.local_address().unwrap(), server.stopper())).unwrap();
+        tell.send((server.local_address().unwrap(), server.stopper()))
+            .unwrap();
         server.run()
     });
     let (address, stopper) = told.recv_timeout(DEADLINE).expect("the server starts");
@@ -167,7 +168,9 @@ impl ByHand {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let connection = self.service.connection();
-        self.event_loop.adopt(ours.into(), None, connection).unwrap();
+        self.event_loop
+            .adopt(ours.into(), None, connection)
+            .unwrap();
         theirs
     }
 
@@ -194,7 +197,9 @@ impl ByHand {
             let deadline = Instant::now() + DEADLINE;
             while !answer.windows(6).any(|six| six == b"part 0") {
                 assert!(Instant::now() < deadline, "the stream does not end");
-                self.event_loop.turn(Some(Duration::from_millis(1))).unwrap();
+                self.event_loop
+                    .turn(Some(Duration::from_millis(1)))
+                    .unwrap();
                 ended |= take(&mut client, &mut answer);
             }
             self.settle();
@@ -241,22 +246,36 @@ pub fn answers(mut bytes: &[u8], heads: &[usize]) -> Vec<Answer> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(bytes))) + 4;
+        let end =
+            end.unwrap_or_else(|| panic!("no head: {:?}", String::from_utf8_lossy(bytes))) + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         bytes = &bytes[end..];
-        assert!(head.starts_with("HTTP/1.1 ") && &head[12..13] == " ", "{head}");
+        assert!(
+            head.starts_with("HTTP/1.1 ") && &head[12..13] == " ",
+            "{head}"
+        );
         let mut answer = Answer {
             status: head[9..12].parse().unwrap(),
             head,
             body: Vec::new(),
         };
-        let final_ones = found.iter().filter(|one: &&Answer| one.status != 100).count();
+        let final_ones = found
+            .iter()
+            .filter(|one: &&Answer| one.status != 100)
+            .count();
         let bodiless = matches!(answer.status, 100 | 204 | 304) || heads.contains(&final_ones);
         if answer.status != 100 {
-            assert!(answer.header("Date").is_some_and(|date| date.ends_with(" GMT")));
+            assert!(
+                answer
+                    .header("Date")
+                    .is_some_and(|date| date.ends_with(" GMT"))
+            );
         }
         if !bodiless {
-            match answer.header("Content-Length").map(|length| length.parse::<usize>().unwrap()) {
+            match answer
+                .header("Content-Length")
+                .map(|length| length.parse::<usize>().unwrap())
+            {
                 Some(length) => {
                     answer.body = bytes[..length].to_vec();
                     bytes = &bytes[length..];
@@ -290,5 +309,8 @@ fn chunks<'a>(mut bytes: &'a [u8], body: &mut Vec<u8>) -> &'a [u8] {
 
 /// One request with this method on a path, more fields as given.
 pub fn request(method: Method, path: &str, fields: &str) -> String {
-    format!("{} {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n", method.as_str())
+    format!(
+        "{} {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n",
+        method.as_str()
+    )
 }

@@ -37,7 +37,19 @@ fn compare_with_httparse(bytes: &[u8]) {
         Ok(Some(length)) => {
             let request = head.request(&bytes[..length]);
             // It knows no later 1.x.
-            if bytes[..length].windows(8).any(|eight| matches!(eight, b"HTTP/1.2" | b"HTTP/1.3" | b"HTTP/1.4" | b"HTTP/1.5" | b"HTTP/1.6" | b"HTTP/1.7" | b"HTTP/1.8" | b"HTTP/1.9")) {
+            if bytes[..length].windows(8).any(|eight| {
+                matches!(
+                    eight,
+                    b"HTTP/1.2"
+                        | b"HTTP/1.3"
+                        | b"HTTP/1.4"
+                        | b"HTTP/1.5"
+                        | b"HTTP/1.6"
+                        | b"HTTP/1.7"
+                        | b"HTTP/1.8"
+                        | b"HTTP/1.9"
+                )
+            }) {
                 return;
             }
             assert_eq!(their_outcome, Ok(httparse::Status::Complete(length)));
@@ -46,7 +58,11 @@ fn compare_with_httparse(bytes: &[u8]) {
             let version = theirs.version.map(|version| format!("HTTP/1.{version}"));
             assert_eq!(version.as_deref(), Some(request.version()));
             let ours: Vec<_> = request.fields().collect();
-            let theirs: Vec<_> = theirs.headers.iter().map(|one| (one.name, one.value)).collect();
+            let theirs: Vec<_> = theirs
+                .headers
+                .iter()
+                .map(|one| (one.name, one.value))
+                .collect();
             assert_eq!(ours, theirs);
             assert!(request.path() == "*" || request.path().starts_with('/'));
             assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic()));
@@ -56,13 +72,19 @@ fn compare_with_httparse(bytes: &[u8]) {
             "it is complete"
         ),
         Err(
-            Refusal::RequestLine | Refusal::Target | Refusal::LineEnd | Refusal::FieldName | Refusal::FieldValue,
+            Refusal::RequestLine
+            | Refusal::Target
+            | Refusal::LineEnd
+            | Refusal::FieldName
+            | Refusal::FieldValue,
         ) => {
             if let Ok(httparse::Status::Complete(length)) = their_outcome {
                 let target = theirs.path.unwrap_or_default().as_bytes();
                 let stricter = has_bare_line_feed(&bytes[..length])
                     || bytes.starts_with(b"\r")
-                    || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+                    || !target
+                        .iter()
+                        .all(|byte| byte.is_ascii_graphic() && *byte != b'#')
                     || !target.starts_with(b"/");
                 assert!(stricter, "refused: {outcome:?}");
             }
@@ -73,7 +95,9 @@ fn compare_with_httparse(bytes: &[u8]) {
 
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
     let feeds = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    feeds.map(|(at, _)| at).any(|at| at == 0 || bytes[at - 1] != b'\r')
+    feeds
+        .map(|(at, _)| at)
+        .any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
 /// A head that arrives in pieces comes to the same end as one that arrives whole; only the limits may strike earlier.
@@ -90,23 +114,36 @@ fn cuts_make_no_difference(bytes: &[u8]) {
         // Another connection's request, as in the life of a loop.
         if end % 3 == 0 {
             let other = b"GET /other HTTP/1.1\r\nHost: other\r\nX: y\r\n\r\n";
-            head.parse(other, &mut Progress::default(), &limits()).unwrap();
+            head.parse(other, &mut Progress::default(), &limits())
+                .unwrap();
         }
     }
-    let size = [Refusal::RequestLineTooLong, Refusal::FieldsTooLarge, Refusal::TooManyFields];
+    let size = [
+        Refusal::RequestLineTooLong,
+        Refusal::FieldsTooLarge,
+        Refusal::TooManyFields,
+    ];
     let is_size = |outcome: &Result<Option<usize>, Refusal>| {
         outcome.is_err_and(|refusal| size.contains(&refusal))
     };
     match (whole, outcome) {
         // Whole, the first thing that is wrong is told as soon as it is seen; cut, at the end of its line.
         (Err(_), Ok(None)) => assert!(!bytes.ends_with(b"\n")),
-        (whole, cut) if whole != cut => assert!(is_size(&whole) || is_size(&cut), "{whole:?} {cut:?}"),
+        (whole, cut) if whole != cut => {
+            assert!(is_size(&whole) || is_size(&cut), "{whole:?} {cut:?}")
+        }
         (Ok(Some(length)), Ok(Some(_))) => {
             let ours = head.request(&bytes[..length]);
             let (whole, _) = parse(bytes);
             let whole = whole.request(&bytes[..length]);
-            assert_eq!(format!("{:?}", ours.fields().collect::<Vec<_>>()), format!("{:?}", whole.fields().collect::<Vec<_>>()));
-            assert_eq!((ours.host(), ours.path(), ours.query()), (whole.host(), whole.path(), whole.query()));
+            assert_eq!(
+                format!("{:?}", ours.fields().collect::<Vec<_>>()),
+                format!("{:?}", whole.fields().collect::<Vec<_>>())
+            );
+            assert_eq!(
+                (ours.host(), ours.path(), ours.query()),
+                (whole.host(), whole.path(), whole.query())
+            );
         }
         _ => {}
     }
@@ -137,7 +174,10 @@ fn chunks_are_what_the_grammar_says(bytes: &[u8]) {
                 assert_eq!((taken, &body), (*length, content));
             }
             (Some(_), Err(refusal)) => assert!(
-                matches!(refusal, Refusal::BodyTooLarge | Refusal::Extensions | Refusal::TrailerTooLarge),
+                matches!(
+                    refusal,
+                    Refusal::BodyTooLarge | Refusal::Extensions | Refusal::TrailerTooLarge
+                ),
                 "{refusal:?}"
             ),
             (None, _) => assert!(!decoder.is_done(), "accepted: {taken}"),
@@ -152,16 +192,22 @@ fn plain_decoder(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
         let rest = bytes.get(at..)?;
         let end = rest.windows(2).position(|two| two == b"\r\n")?;
         let line = &rest[..end];
-        let clean = line.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f));
+        let clean = line
+            .iter()
+            .all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f));
         clean.then_some((line, at + end + 2))
     };
     let mut content = Vec::new();
     let mut at = 0;
     loop {
         let (text, next) = line(at)?;
-        let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let digits = text
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
         let extension = text[digits..].trim_ascii_start();
-        let valid = (1..=16).contains(&digits) && (digits == text.len() || extension.starts_with(b";"));
+        let valid =
+            (1..=16).contains(&digits) && (digits == text.len() || extension.starts_with(b";"));
         if !valid {
             return None;
         }

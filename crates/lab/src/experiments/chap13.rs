@@ -543,7 +543,7 @@ fn slow_start(lab: &Lab) -> Outcome {
     let hosts = two_hosts(lab)?;
     hosts[0].wire().lose(LOST, |packet| packet.length > 0);
     let rcvbuf = lab.vary("", " --rcvbuf 8192");
-    let client = " --bytes 1056000 --interval 0.7";
+    let client = " --bytes 1056000 --interval 0.9";
     let (sent, flights) = sends(lab, &hosts, rcvbuf, client, |client, server| {
         let mut flights: Vec<usize> = Vec::new();
         for least in [10, 30, 70] {

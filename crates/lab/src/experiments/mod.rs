@@ -20,6 +20,7 @@ mod chap17;
 mod chap18;
 mod chap19;
 mod chap20;
+mod chap21;
 mod chap23;
 mod chap25;
 mod chap26;
@@ -49,6 +50,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap19::EXPERIMENTS,
     midterm::EXPERIMENTS,
     chap20::EXPERIMENTS,
+    chap21::EXPERIMENTS,
     chap23::EXPERIMENTS,
     chap25::EXPERIMENTS,
     chap26::EXPERIMENTS,

@@ -9,6 +9,7 @@ mod plot;
 mod rows;
 mod signature;
 mod svg;
+mod table;
 mod text;
 mod words;
 

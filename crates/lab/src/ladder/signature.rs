@@ -62,6 +62,16 @@ pub(super) fn signature(record: &Record) -> String {
             .iter()
             .map(|(name, _)| format!("figure: {}", clean(name))),
     );
+    for table in &record.tables {
+        let names = table.rows.iter().filter_map(|row| row.first());
+        let names: Vec<_> = table
+            .head
+            .iter()
+            .chain(names)
+            .map(|name| clean(name))
+            .collect();
+        lines.push(format!("table: {}", names.join(", ")));
+    }
     lines.join("\n")
 }
 

@@ -7,6 +7,7 @@ use super::arrow::{Arrow, Ink, Leg};
 use super::layout::{Layout, Placed};
 use super::plot::Plot;
 use super::rows::{Between, Ladder, Row, Tone, text_at_left, times};
+use super::table::Grid;
 use super::words::{clean, kernel, shorten, width, wrap};
 use crate::record::Record;
 
@@ -179,6 +180,9 @@ pub(super) fn svg(record: &Record) -> String {
         gauge(&mut drawing, &plot);
     }
     figures(&mut drawing, record);
+    for table in &record.tables {
+        grid(&mut drawing, &Grid::new(table));
+    }
     let (x, y) = (drawing.right, drawing.y + 12.0);
     // Where a name stands above the times, there is no room for their unit.
     let unit = if text_at_left(0, ladder.lanes.len()) {
@@ -697,6 +701,27 @@ fn gauge(drawing: &mut Drawing, plot: &Plot) {
         drawing.path("", &steps);
     });
     drawing.y = y(0.0) + 24.0;
+}
+
+fn grid(drawing: &mut Drawing, grid: &Grid) {
+    drawing.y += 14.0;
+    let left = x_of(grid.width + 4);
+    drawing.right = drawing.right.max(left + 120.0);
+    let room = drawing.right - left;
+    for (line, row) in grid.rows.iter().enumerate() {
+        let class = if line == 0 { "dim" } else { "" };
+        for (x, cell) in row {
+            drawing.text(x_of(2 + x), drawing.y + 13.0, class, cell);
+        }
+        if let Some(share) = line.checked_sub(1).map(|row| grid.shares[row]) {
+            let (top, right) = (drawing.y + 2.0, left + room * share);
+            drawing.group("data", |drawing| {
+                let bar = format!("M{left} {top}H{}V{}H{left}Z", Px(right), Px(top + 13.0));
+                drawing.path("area", &bar);
+            });
+        }
+        drawing.y += LINE;
+    }
 }
 
 fn figures(drawing: &mut Drawing, record: &Record) {

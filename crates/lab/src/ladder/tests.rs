@@ -36,6 +36,7 @@ impl Story {
             claims: Vec::new(),
             gauges: Vec::new(),
             figures: Vec::new(),
+            tables: Vec::new(),
             took: Duration::ZERO,
             kernel: "6.18.44".into(),
         };

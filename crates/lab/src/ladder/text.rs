@@ -6,8 +6,9 @@ use super::lanes::Life;
 use super::layout::Layout;
 use super::plot::Plot;
 use super::rows::{Between, Ladder, Row, Tone, times};
+use super::table::Grid;
 use super::words::{char_width, clean, kernel, mark, shorten, verdict, width, wrap};
-use crate::record::{Record, Verdict};
+use crate::record::{Record, Table, Verdict};
 
 /// How a character is coloured: the parameters of ANSI's "select graphic rendition".
 type Colour = &'static str;
@@ -132,6 +133,10 @@ pub(super) fn text(record: &Record, options: &TextOptions) -> String {
     if !record.figures.is_empty() {
         out.push('\n');
         figures(record, room).write(&mut out, options.colour);
+    }
+    for table in &record.tables {
+        out.push('\n');
+        text_table(table, room).write(&mut out, options.colour);
     }
     out.push('\n');
     claims(record, room, options.verbose).write(&mut out, options.colour);
@@ -429,6 +434,23 @@ fn figures(record: &Record, room: usize) -> Canvas {
             .enumerate()
         {
             canvas.put(top + line, x, value, PLAIN);
+        }
+    }
+    canvas
+}
+
+fn text_table(table: &Table, room: usize) -> Canvas {
+    let mut canvas = Canvas::default();
+    let grid = Grid::new(table);
+    let cells = room.saturating_sub(grid.width + 4).min(40);
+    for (line, row) in grid.rows.iter().enumerate() {
+        let style = if line == 0 { DIM } else { PLAIN };
+        for (x, cell) in row {
+            canvas.put(line, 2 + x, cell, style);
+        }
+        if let Some(share) = line.checked_sub(1).map(|row| grid.shares[row]) {
+            let bar = "█".repeat((share * cells as f64).round() as usize);
+            canvas.put(line, 2 + grid.width + 2, &bar, DIM);
         }
     }
     canvas
