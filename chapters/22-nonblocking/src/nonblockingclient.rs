@@ -1,17 +1,22 @@
 //! A client that is gone before the server has taken it.
 
+use std::io::stdin;
 use std::os::fd::AsFd;
 
 use common::address::Peer;
+use common::io::{Received, receive};
 use common::{Call, CallError, say, tcp};
 use libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Connects, and resets the connection at once
+/// Connects, and resets the connection at once, before the server has taken it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     server: Peer,
+    /// Keep the connection until the input ends (Ctrl-D)
+    #[arg(long)]
+    hold: bool,
     /// End in good order, with FIN in place of RST
     #[arg(long)]
     fin: bool,
@@ -26,6 +31,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     say!("connected to {server} from {own}")?;
     if !args.fin {
         reset_when_closed(&connection)?;
+    }
+    if args.hold {
+        let mut typed = [0; 4096];
+        while let Received::Data(_) = receive(stdin(), &mut typed).call("read standard input")? {}
     }
     drop(connection); // close(2)
     say!("closed")?;

@@ -34,8 +34,12 @@ pub struct Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let listener = Listener::new(&args.listen, args.blocking_listener)?;
-    if args.rival && rival::start(&listener)? {
-        return Ok(());
+    let mut _rival = None;
+    if args.rival {
+        _rival = rival::start(&listener)?;
+        if _rival.is_none() {
+            return Ok(()); // this is the other process
+        }
     }
     let stop = StopSignal::new()?;
     say!("listening on {}", tcp::local_address(&listener)?)?;

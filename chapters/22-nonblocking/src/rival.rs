@@ -1,31 +1,43 @@
 //! A second process that takes connections from the same listening socket.
 
 use std::io::stdin;
+use std::os::fd::AsFd;
 
 use common::io::Received;
 use common::lines::LineBuffer;
 use common::signal::StopSignal;
 use common::{Call, say, tcp};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 
 use crate::listener::Listener;
 
-/// Starts it. True in the new process, once that is to end.
-pub fn start(listener: &Listener) -> anyhow::Result<bool> {
+/// The second process, as the server sees it. It ends when this is dropped.
+pub struct Rival(Pid);
+
+/// Starts it. `None` in the new process, once that is to end.
+pub fn start(listener: &Listener) -> anyhow::Result<Option<Rival>> {
     let server = getpid();
     // SAFETY: this process has one thread, so the child may do anything.
     match unsafe { fork() }.call("fork")? {
-        ForkResult::Parent { .. } => Ok(false),
-        ForkResult::Child => run(listener, server).map(|()| true),
+        ForkResult::Parent { child } => Ok(Some(Rival(child))),
+        ForkResult::Child => run(listener, server).map(|()| None),
+    }
+}
+
+impl Drop for Rival {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGTERM); // it may have ended
+        let _ = waitpid(self.0, None);
     }
 }
 
 fn run(listener: &Listener, server: Pid) -> anyhow::Result<()> {
-    // It ends when the server does, prctl(2), unless that has ended already.
+    // A server that is killed cannot end it; so the kernel does, prctl(2). It may be too late for that already.
     set_pdeathsig(Signal::SIGTERM).call("prctl PR_SET_PDEATHSIG")?;
-    if nix::unistd::getppid() != server {
+    if getppid() != server {
         return Ok(());
     }
     let stop = StopSignal::new()?;
@@ -33,7 +45,7 @@ fn run(listener: &Listener, server: Pid) -> anyhow::Result<()> {
     let (mut typed, mut taken) = (LineBuffer::new(), Vec::new());
     let mut input = Some(&stdin);
     loop {
-        if stop.comes_while(input.map(std::os::fd::AsFd::as_fd), None)? {
+        if stop.comes_while(input.map(AsFd::as_fd), None)? {
             return Ok(());
         }
         if input.is_some() && typed.fill(&stdin).call("read standard input")? == Received::EndOfFile

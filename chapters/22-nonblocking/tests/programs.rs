@@ -313,10 +313,13 @@ fn a_reset_before_accept_is_an_error_of_the_first_read() {
 #[test]
 fn a_client_may_end_in_good_order() {
     let (server, port) = server("::1", &[]);
-    let client = chap_22(&["nonblockingclient", "::1", "--port", &port, "--fin"]);
+    let arguments = ["nonblockingclient", "::1", "--port", &port];
+    let client = chap_22(&[&arguments[..], &["--fin", "--hold"]].concat());
     client
         .says(&format!("connected to [::1]:{port} from [::1]:"))
         .unwrap();
+    server.says("client connected [::1]:").unwrap();
+    client.closes_input();
     assert!(client.ends().unwrap().success());
     server.says("client closed [::1]:").unwrap();
 }

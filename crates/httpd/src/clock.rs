@@ -16,9 +16,10 @@ pub(crate) struct Clock {
     ok: Vec<u8>,
     /// Where its second line starts.
     date: usize,
-    /// The same start and the line with the type of the last answer, up to where its length follows.
-    typed: Vec<u8>,
+    /// The head of the last usual answer, and what was told in it.
+    usual: Vec<u8>,
     content_type: &'static str,
+    length: u64,
 }
 
 impl Clock {
@@ -43,23 +44,30 @@ impl Clock {
         self.date = line.len();
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
         let _ = write!(self.ok, "Date: {}\r\n", HttpDate::from(time));
-        self.typed.clear();
+        self.usual.clear();
     }
 
-    /// `HTTP/1.1 200 OK`, Date, Content-Type, and `Content-Length: `. Most answers are of the same type as the one before:
-    /// they begin with a single copy.
+    /// The head of a usual answer: `HTTP/1.1 200 OK`, Date, Content-Type, Content-Length. One like the answer before it, and
+    /// under load most are, is a single copy.
     #[inline]
-    pub(crate) fn typed(&mut self, content_type: &'static str) -> &[u8] {
-        // Where they stand, not what they say: one that stands elsewhere as well is made anew, and right.
-        if !std::ptr::eq(self.content_type, content_type) || self.typed.is_empty() {
-            self.content_type = content_type;
-            self.typed.clear();
-            self.typed.extend_from_slice(&self.ok);
-            for part in ["Content-Type: ", content_type, "\r\nContent-Length: "] {
-                self.typed.extend_from_slice(part.as_bytes());
-            }
+    pub(crate) fn usual(&mut self, content_type: &'static str, length: u64) -> &[u8] {
+        // Where the type stands, not what it says: one that stands elsewhere as well is made anew, and right.
+        let same = std::ptr::eq(self.content_type, content_type) && self.length == length;
+        if !same || self.usual.is_empty() {
+            self.make_usual(content_type, length);
         }
-        &self.typed
+        &self.usual
+    }
+
+    #[inline(never)]
+    fn make_usual(&mut self, content_type: &'static str, length: u64) {
+        (self.content_type, self.length) = (content_type, length);
+        self.usual.clear();
+        self.usual.extend_from_slice(&self.ok);
+        for part in ["Content-Type: ", content_type, "\r\n"] {
+            self.usual.extend_from_slice(part.as_bytes());
+        }
+        let _ = write!(self.usual, "Content-Length: {length}\r\n\r\n");
     }
 
     /// `HTTP/1.1 200 OK` and the Date line.

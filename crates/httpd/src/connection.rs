@@ -2,26 +2,22 @@
 //! write; a request is looked at only when the answers before it are with the kernel, so a client that does not read
 //! cannot make us work, nor fill our memory.
 
+mod answer;
+mod stream;
+
 use std::mem;
-use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reactor::{End, Handler, Input, TcpConnection, Timeout};
 
+use self::stream::Stream;
 use crate::body::Partial;
 use crate::framing::Body;
-use crate::log;
-use crate::loop_state::{LoopState, Work};
+use crate::loop_state::{KEPT, LoopState, Work};
 use crate::parser::Progress;
-use crate::request::{Method, Request};
-use crate::response::{Later, Material, More, Pieces, Produce, Response, Source};
-use crate::status::{Refusal, Status};
-use crate::writer::{self, Length, Persistence};
-
-/// How much of a stream is produced before it is sent, in bytes.
-const PART: usize = 16 * 1024;
+use crate::status::Refusal;
 
 /// The handler of a connection, made by [`Service::connection`](crate::Service::connection). An idle one holds nothing but
 /// this.
@@ -47,14 +43,6 @@ enum Busy {
     Body(Partial),
     /// An answer's body is being made.
     Stream(Stream),
-}
-
-struct Stream {
-    producer: Box<dyn Produce>,
-    chunked: bool,
-    persists: bool,
-    /// The producer does not want to be called before the deadline.
-    rests: bool,
 }
 
 /// What follows a step.
@@ -147,7 +135,9 @@ impl Handler for HttpConnection {
                     self.produce(connection);
                 }
             }
-            // It does not read, or reads nothing at all any more.
+            // The time of a request does not run while we do not read it: it begins anew when we do.
+            (_, Timeout::Deadline) if !connection.all_sent() => self.timed = false,
+            // It takes nothing at all any more.
             _ if !connection.all_sent() => connection.end(End::TimedOut),
             (Some(Busy::Stream(_)), Timeout::Idle) => {}
             (None, Timeout::Idle) if !self.progress.has_begun() => connection.shutdown(),
@@ -264,6 +254,8 @@ impl HttpConnection {
             return Ok(Step::Wait);
         };
         if !partial.feed(input, limits)? {
+            let time = limits.body_time;
+            self.set_deadline(connection, time);
             return Ok(Step::Wait);
         }
         let head = mem::take(&mut partial.head);
@@ -271,187 +263,6 @@ impl HttpConnection {
         self.busy = None;
         work.head.parse(&head, &mut Progress::default(), limits)?;
         Ok(self.answer(connection, work, &head, &body))
-    }
-
-    /// Has a request answered, and writes the answer behind those of the batch.
-    #[inline]
-    fn answer(
-        &mut self,
-        connection: &mut Connection,
-        work: &mut Work,
-        bytes: &[u8],
-        body: &[u8],
-    ) -> Step {
-        if mem::take(&mut self.timed) {
-            connection.set_deadline(None);
-        }
-        let before = work.out.len();
-        let state = &*self.state;
-        let Work {
-            head,
-            material,
-            out,
-            clock,
-            ..
-        } = work;
-        let request = Request {
-            head,
-            bytes,
-            body,
-            peer: connection.peer(),
-            loop_name: state.counters.name(),
-        };
-        let mut response = Response::new(material, head.old);
-        let call = AssertUnwindSafe(|| (state.shared.answer)(&request, &mut response));
-        if panic::catch_unwind(call).is_err() {
-            // One request's fault is not to end the others. What was made so far is thrown away whole.
-            response = Response::new(material, head.old);
-            response.error(Status::InternalServerError).close();
-        }
-        let length = writer::length(&response);
-        let wants_more = request.persists();
-        let persists = wants_more && !self.last && !response.close && length != Length::Close;
-        let persistence = match persists {
-            true if head.old || state.shared.announce_keep_alive => Persistence::KeepAlive,
-            true => Persistence::Silent,
-            false => Persistence::Close,
-        };
-        writer::head(out, clock, &response, length, persistence);
-        let has_body = head.method != Method::Head && !response.status.has_no_body();
-        let source = mem::take(&mut response.source);
-        if has_body {
-            out.extend_from_slice(match &source {
-                Source::Bytes => response.body,
-                Source::Static(bytes) => bytes,
-                Source::Later(_) => b"",
-            });
-        }
-        state.counters.requests.add(1);
-        state.counters.sent.add((out.len() - before) as u64);
-        if state.shared.log.is_some() {
-            let (time, status) = (clock.log_time(), response.status.code());
-            let bytes = if has_body { length.known() } else { 0 };
-            let line = [
-                request.method().as_str(),
-                request.target(),
-                request.version(),
-            ];
-            let _ = log::line(&mut work.log, request.peer, &time, &line, status, bytes);
-        }
-        if let (Source::Later(later), true) = (source, has_body) {
-            return self.deliver(connection, work, *later, persists);
-        }
-        match persists {
-            true => Step::Next,
-            false if wants_more => Step::Close,
-            false => Step::Done,
-        }
-    }
-
-    /// Sends a body that is not in memory.
-    #[cold]
-    fn deliver(
-        &mut self,
-        connection: &mut Connection,
-        work: &mut Work,
-        later: Later,
-        persists: bool,
-    ) -> Step {
-        match later {
-            Later::File(file) => {
-                self.send_file(connection, work, file);
-                if persists { Step::Wait } else { Step::Close }
-            }
-            Later::Stream(producer, chunked) => {
-                self.busy = Some(Box::new(Busy::Stream(Stream {
-                    producer,
-                    chunked,
-                    persists,
-                    rests: false,
-                })));
-                connection.pause();
-                self.waits = true;
-                self.produce_into(connection, work);
-                Step::Wait
-            }
-        }
-    }
-
-    /// Queues a file, and the answers before it. It goes from the page cache to the socket.
-    fn send_file(&mut self, connection: &mut Connection, work: &mut Work, file: Pieces) {
-        for piece in file.pieces {
-            work.out.extend_from_slice(&piece.before);
-            connection.out().append(&work.out);
-            work.out.clear();
-            self.state
-                .counters
-                .sent
-                .add(piece.before.len() as u64 + piece.length);
-            connection.send_file(file.file.clone(), piece.offset, piece.length);
-        }
-        if !file.end.is_empty() {
-            connection.out().append(&file.end);
-        }
-    }
-
-    fn produce(&mut self, connection: &mut Connection) {
-        let state = Rc::clone(&self.state);
-        self.produce_into(connection, &mut state.work.borrow_mut());
-    }
-
-    /// The next part of a stream. More is produced when the kernel has taken this one.
-    fn produce_into(&mut self, connection: &mut Connection, work: &mut Work) {
-        let Some(Busy::Stream(stream)) = self.busy.as_deref_mut() else {
-            return;
-        };
-        work.part.clear();
-        let mut more = More::Now;
-        while more == More::Now && work.part.len() < PART {
-            let length = work.part.len();
-            more = match self.last {
-                true => More::End,
-                false => {
-                    let call = AssertUnwindSafe(|| stream.producer.produce(&mut work.part));
-                    match panic::catch_unwind(call) {
-                        Ok(more) => more,
-                        // A body that is cut off must not look complete, RFC 9112 section 8.
-                        Err(_) => return connection.close(),
-                    }
-                }
-            };
-            if more == More::Now && work.part.len() == length {
-                // It has nothing and wants to be asked at once: that would be for ever.
-                more = More::After(Duration::from_millis(10));
-            }
-        }
-        let before = work.out.len();
-        match stream.chunked {
-            true => writer::chunk(&mut work.out, &work.part),
-            false => work.out.extend_from_slice(&work.part),
-        }
-        if stream.chunked && more == More::End {
-            work.out.extend_from_slice(writer::LAST_CHUNK);
-        }
-        self.state
-            .counters
-            .sent
-            .add((work.out.len() - before) as u64);
-        let persists = stream.persists;
-        stream.rests = matches!(more, More::After(_));
-        flush(connection, work);
-        match more {
-            More::Now => {}
-            More::After(time) => connection.set_deadline(Some(time)),
-            More::End => {
-                self.busy = None;
-                if !persists {
-                    connection.shutdown();
-                } else if connection.all_sent() {
-                    self.waits = false;
-                    connection.resume();
-                }
-            }
-        }
     }
 
     /// The batch is done: it goes out, and what must wait, waits.
@@ -476,59 +287,6 @@ impl HttpConnection {
         }
     }
 
-    /// The one answer to a request that is refused.
-    #[cold]
-    fn refuse(&mut self, connection: &mut Connection, work: &mut Work, refusal: Refusal) -> Step {
-        let before = work.out.len();
-        let mut material = Material::default();
-        let mut response = Response::new(&mut material, false);
-        let status = refusal.status();
-        response.status(status).text(format!(
-            "{} {}: {refusal}\n",
-            status.code(),
-            status.reason()
-        ));
-        if refusal == Refusal::Busy {
-            response.header("Retry-After", "1");
-        }
-        let length = writer::length(&response);
-        writer::head(
-            &mut work.out,
-            &mut work.clock,
-            &response,
-            length,
-            Persistence::Close,
-        );
-        work.out.extend_from_slice(response.body);
-        let counters = &self.state.counters;
-        counters.requests.add(1);
-        counters.refused.add(1);
-        counters.sent.add((work.out.len() - before) as u64);
-        if self.state.shared.log.is_some() {
-            let (time, count) = (work.clock.log_time(), response.body.len() as u64);
-            let _ = log::line(
-                &mut work.log,
-                connection.peer(),
-                &time,
-                &["-"],
-                status.code(),
-                count,
-            );
-        }
-        self.busy = None;
-        Step::Close
-    }
-
-    /// The same outside a batch.
-    #[cold]
-    fn refuse_now(&mut self, connection: &mut Connection, refusal: Refusal) {
-        let state = Rc::clone(&self.state);
-        let mut work = state.work.borrow_mut();
-        work.clock.look(connection.event_loop().now());
-        let step = self.refuse(connection, &mut work, refusal);
-        self.after_batch(connection, &mut work, step);
-    }
-
     /// Starts the time that a part of a request has, if it does not run yet: a byte now and then does not prolong it.
     fn set_deadline(&mut self, connection: &mut Connection, time: Duration) {
         if !mem::replace(&mut self.timed, true) {
@@ -543,9 +301,8 @@ fn flush(connection: &mut Connection, work: &mut Work) -> bool {
     if !work.out.is_empty() {
         connection.send(&work.out);
         work.out.clear();
-        // One large answer must not bind its memory for ever.
-        if work.out.capacity() > 1024 * 1024 {
-            work.out = Vec::new();
+        if work.out.capacity() > KEPT {
+            work.release();
         }
     }
     connection.all_sent()

@@ -13,6 +13,9 @@ use crate::request::Request;
 use crate::response::{Material, Response};
 use crate::statistics::{LoopCounters, Statistics};
 
+/// How much memory a batch of answers may keep for the next one, in bytes.
+pub(crate) const KEPT: usize = 1024 * 1024;
+
 /// What answers requests.
 pub(crate) type Answer = Box<dyn Fn(&Request, &mut Response) + Send + Sync>;
 
@@ -47,16 +50,33 @@ pub(crate) struct Work {
     pub(crate) clock: Clock,
 }
 
+impl Work {
+    /// Gives the memory of a large answer back: one must not bind it for ever.
+    #[cold]
+    pub(crate) fn release(&mut self) {
+        self.out = Vec::new();
+        self.material.release();
+    }
+}
+
 thread_local! {
-    static LOOP: RefCell<Option<Rc<LoopState>>> = const { RefCell::new(None) };
+    /// Nearly always one: a thread runs one loop, for one server.
+    static LOOPS: RefCell<Vec<Rc<LoopState>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl LoopState {
     /// That of the loop in this thread.
     pub(crate) fn of_this_thread(shared: &Arc<Shared>) -> Rc<Self> {
-        LOOP.with_borrow_mut(|place| match place {
-            Some(state) if Arc::ptr_eq(&state.shared, shared) => Rc::clone(state),
-            place => Rc::clone(place.insert(Rc::new(Self::new(shared)))),
+        LOOPS.with_borrow_mut(|states| {
+            let known = |state: &&Rc<Self>| Arc::ptr_eq(&state.shared, shared);
+            if let Some(state) = states.iter().find(known) {
+                return Rc::clone(state);
+            }
+            // Those of servers that have ended.
+            states.retain(|state| Rc::strong_count(state) > 1);
+            let state = Rc::new(Self::new(shared));
+            states.push(Rc::clone(&state));
+            state
         })
     }
 

@@ -16,6 +16,13 @@ pub(crate) struct Material {
     body: Vec<u8>,
 }
 
+impl Material {
+    /// Gives the memory back.
+    pub(crate) fn release(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// Where the body comes from.
 #[derive(Default)]
 pub(crate) enum Source {

@@ -1,5 +1,7 @@
 //! The head of an answer as bytes, RFC 9112 section 4 and RFC 9110 section 6.6 and 8.6.
 
+use std::io::Write;
+
 use crate::clock::Clock;
 use crate::response::{Later, Response, Source};
 use crate::status::Status;
@@ -37,7 +39,7 @@ pub(crate) enum Persistence {
     Close,
 }
 
-/// Appends the head. In the usual case that is a copy of bytes that stand there already, and the length.
+/// Appends the head. In the usual case that is a copy of bytes that stand there already.
 #[inline]
 pub(crate) fn head(
     out: &mut Vec<u8>,
@@ -46,15 +48,12 @@ pub(crate) fn head(
     length: Length,
     persistence: Persistence,
 ) {
-    if let (Status::Ok, Length::Known(length), Persistence::Silent, true, false) = (
-        response.status,
-        length,
-        persistence,
-        response.fields.is_empty(),
-        response.content_type.is_empty(),
-    ) {
-        out.extend_from_slice(clock.typed(response.content_type));
-        return end_with_length(out, length);
+    let plain = response.status == Status::Ok
+        && persistence == Persistence::Silent
+        && response.fields.is_empty()
+        && !response.content_type.is_empty();
+    if let (true, Length::Known(length)) = (plain, length) {
+        return out.extend_from_slice(clock.usual(response.content_type, length));
     }
     match response.status {
         Status::Ok => out.extend_from_slice(clock.ok()),
@@ -76,8 +75,7 @@ pub(crate) fn head(
     out.extend_from_slice(response.fields);
     match length {
         Length::Known(length) => {
-            out.extend_from_slice(b"Content-Length: ");
-            end_with_length(out, length);
+            let _ = write!(out, "Content-Length: {length}\r\n\r\n");
         }
         Length::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
         Length::Close | Length::None => out.extend_from_slice(b"\r\n"),
@@ -108,25 +106,8 @@ pub(crate) fn length(response: &Response) -> Length {
     }
 }
 
-/// Appends a number and the end of the header.
-#[inline]
-fn end_with_length(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = *b"....................\r\n\r\n";
-    let mut start = digits.len() - 4;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
 /// Appends a part of a stream as a chunk, RFC 9112 section 7.1; an empty one would be the last.
 pub(crate) fn chunk(out: &mut Vec<u8>, part: &[u8]) {
-    use std::io::Write;
     if !part.is_empty() {
         let _ = write!(out, "{:x}\r\n", part.len());
         out.extend_from_slice(part);

@@ -161,6 +161,29 @@ fn a_slow_reader_gets_all_of_it() {
     server.stop();
 }
 
+/// The time for a request does not run while we do not read it, because the client still reads the answer before.
+#[test]
+fn a_slow_reader_is_not_blamed_for_the_next_request() {
+    let server = serve(with(Limits {
+        header_time: Duration::from_millis(100),
+        ..Default::default()
+    }));
+    let mut stream = server.connect();
+    let next = request(Method::Get, "/next", "Connection: close\r\n");
+    let (begun, rest) = next.split_at(20);
+    stream
+        .write_all((request(Method::Get, "/large", "") + begun).as_bytes())
+        .unwrap();
+    // Long enough for the time to be up; nothing tells that it is not counted.
+    thread::sleep(Duration::from_millis(300));
+    let mut answer = vec![0; 8 * 1024 * 1024];
+    stream.read_exact(&mut answer).unwrap();
+    stream.write_all(rest.as_bytes()).unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answers(&answer, &[])[1].text(), "GET /next at a: ");
+    server.stop();
+}
+
 /// A head that comes byte by byte is not read from its start each time.
 #[test]
 fn a_drip_of_a_large_head_is_not_quadratic() {

@@ -191,6 +191,9 @@ fn generated_requests_are_accepted_for_the_most_part() {
 fn found_by_fuzzing() {
     // Before any other request, the empty name was one that was known already.
     oracle::check(b"GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    // Two faults in one head, and one that only two lines together are.
+    oracle::check(b"PUT / HTTP/1.1\r\nHost: a\r\nHost:b\r\n");
+    oracle::check(b"POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Len10-continue\r\n\r\n");
 }
 
 /// For a long night: `MINUTES=60 cargo test --release -p httpd --test oracle -- --ignored --nocapture`. A plain mutating

@@ -1,6 +1,6 @@
 //! Puts together what was seen in different places: packets with the programs behind them, output, states, by time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -11,8 +11,9 @@ use crate::lab::{Book, Shared};
 use crate::observe::{Log, Tuple};
 use crate::packet::{ACK, Kind, Packet, SYN};
 use crate::packets::{Packets, Passed};
+use crate::process::Process;
 use crate::record::{Column, Event, What};
-use crate::tracer::SystemCall;
+use crate::tracer::{Calls, SystemCall};
 
 /// One end of a conversation: the host, its address and the other's.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -369,17 +370,23 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
                 .clock
                 .at(late.map_or(moment, |end| moment.min(end.at)))
         };
-        for line in process.out().lines() {
-            events.push(Event {
-                at: at(line.at),
-                what: What::Said(inner.column, line.text),
-            });
-        }
-        for line in process.err().lines() {
-            events.push(Event {
-                at: at(line.at),
-                what: What::Complained(inner.column, line.text),
-            });
+        let outputs: [(_, _, fn(usize, String) -> What); 2] = [
+            (1, process.out(), What::Said),
+            (2, process.err(), What::Complained),
+        ];
+        for (fd, output, what) in outputs {
+            let lines = output.lines();
+            // We read a line a moment after it was written; of a traced program we know when that was, and so whether it
+            // was before the next call.
+            let written = inner.calls.as_ref().map(|calls| writes(calls, fd));
+            let written = written.filter(|written| written.len() == lines.len());
+            for (number, line) in lines.into_iter().enumerate() {
+                let written = written.as_ref().map(|written| written[number]);
+                events.push(Event {
+                    at: at(written.map_or(line.at, |written| line.at.min(written))),
+                    what: what(inner.column, line.text),
+                });
+            }
         }
         if let Some(end) = end {
             events.push(Event {
@@ -417,7 +424,46 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
     let told_until = shared.book().told_until.unwrap_or(until);
     events.retain(|event| event.at <= until.min(told_until));
     events.sort_by_key(|event| event.at);
+    let later = |process: &&Process| shared.clock.at(process.started()) > told_until;
+    let later = parts.processes.iter().filter(later);
+    let later: HashSet<usize> = later.map(|process| process.inner.column).collect();
+    leave_out(&later, &mut columns, &mut events);
     (columns, events)
+}
+
+/// Takes columns away in which nothing happens: of programs that were started after the end of the ladder.
+fn leave_out(later: &HashSet<usize>, columns: &mut Vec<Column>, events: &mut [Event]) {
+    let mut number = 0;
+    columns.retain(|_| {
+        number += 1;
+        !later.contains(&(number - 1))
+    });
+    let moved = |column: &mut usize| {
+        let before = later.iter().filter(|later| **later < *column).count();
+        *column -= before;
+    };
+    for event in events {
+        match &mut event.what {
+            What::Said(column, _)
+            | What::Complained(column, _)
+            | What::Typed(column, _)
+            | What::Ended(column, _)
+            | What::Called(column, _)
+            | What::State(column, ..) => moved(column),
+            What::Packet { from, to, .. } => [from, to].into_iter().flatten().for_each(moved),
+            What::Act(_) => {}
+        }
+    }
+}
+
+/// When each write(2) to standard output (1) or standard error (2) returned. The lessons' programs write line by line.
+fn writes(calls: &Calls, fd: u64) -> Vec<Instant> {
+    let writes = calls.filtered(|call| {
+        call.name == "write"
+            && call.arguments[0] == fd
+            && call.result.is_some_and(|result| result.is_ok())
+    });
+    writes.iter().filter_map(|call| call.ended_at).collect()
 }
 
 /// Columns for hosts whose kernel answers though no program is behind it: a router, a closed port.

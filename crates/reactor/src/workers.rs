@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use nix::sys::signal::SigSet;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A pool of worker threads, for [`TcpConnection::compute`](crate::TcpConnection::compute). Its queue has no bound of its
@@ -44,6 +46,8 @@ impl Workers {
 
 /// One worker waits for the next job, holding the lock; the others wait for the lock.
 fn work(queue: &Mutex<Receiver<Job>>) {
+    // A signal that the kernel gave to this thread would end the process, whoever else waits for it: signal(7).
+    let _ = SigSet::all().thread_block();
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok(job) = next() {
         job();

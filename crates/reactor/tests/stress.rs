@@ -133,7 +133,8 @@ impl Drop for Everything {
 fn answer_from_outside(queue: &Mutex<Receiver<(Remote<Everything>, Vec<u8>)>>, seed: u64) {
     let mut random = Random::new(seed);
     loop {
-        let Ok((remote, data)) = queue.lock().unwrap().recv() else {
+        let next = queue.lock().unwrap().recv_timeout(DEADLINE);
+        let Ok((remote, data)) = next else {
             return;
         };
         random.pause();

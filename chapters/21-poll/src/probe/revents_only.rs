@@ -80,9 +80,11 @@ fn outcome(subject: &Subject) -> String {
     let mut buffer = *b"x1234567";
     let (fd, data) = (subject.number, buffer.as_mut_ptr().cast());
     // SAFETY: the buffer is ours and has eight bytes. Where the number is no descriptor's, the kernel says so.
-    let (call, result) = match subject.writes {
-        true => ("write", unsafe { libc::write(fd, data, 1) }),
-        false => ("read", unsafe { libc::read(fd, data, 8) }),
+    let (call, result) = unsafe {
+        match subject.writes {
+            true => ("write", libc::write(fd, data, 1)),
+            false => ("read", libc::read(fd, data, 8)),
+        }
     };
     match Errno::result(result) {
         Ok(count) => format!("{call} {count}"),

@@ -74,8 +74,9 @@ impl Helper {
         let returned = Arc::new(AtomicBool::new(false));
         let (caller, over) = (gettid(), Arc::clone(&returned));
         let thread = thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                if sleeps(caller) {
+            while !over.load(Ordering::SeqCst) {
+                // It also sleeps when the call has returned and it waits for us: that is why `over` is looked at again.
+                if sleeps(caller) && !over.load(Ordering::SeqCst) {
                     help();
                     return true;
                 }
@@ -88,7 +89,7 @@ impl Helper {
 
     /// To be called after the call has returned: whether it had to be helped.
     pub fn was_needed(self) -> bool {
-        self.returned.store(true, Ordering::Relaxed);
+        self.returned.store(true, Ordering::SeqCst);
         self.thread.join().unwrap_or(false)
     }
 }

@@ -12,11 +12,17 @@ pub struct Nested {
     /// Keep the two apart at first
     #[arg(long)]
     apart: bool,
+    /// Put one around the other until it is refused
+    #[arg(long, conflicts_with = "apart")]
+    deep: bool,
 }
 
 impl Nested {
     // ANCHOR: nested
     pub fn run(&self) -> anyhow::Result<()> {
+        if self.deep {
+            return chain();
+        }
         let (outer, inner, watched) = (Instance::new()?, Instance::new()?, counter(0)?);
         inner.add(&watched, IN)?;
         if !self.apart {
@@ -32,8 +38,7 @@ impl Nested {
         says(
             format_args!("{outer_number}, the outer one, is added to the inner one"),
             inner.try_add(outer_number, IN),
-        )?;
-        chain()
+        )
     }
     // ANCHOR_END: nested
 }

@@ -127,8 +127,10 @@ fn cuts_make_no_difference(bytes: &[u8]) {
         outcome.is_err_and(|refusal| size.contains(&refusal))
     };
     match (whole, outcome) {
-        // Whole, the first thing that is wrong is told as soon as it is seen; cut, at the end of its line.
-        (Err(_), Ok(None)) => assert!(!bytes.ends_with(b"\n")),
+        // Of several faults, another one may be told: what two fields say together is looked at in a whole head only.
+        (Err(_), Err(_)) => {}
+        // Whole, a fault is told as soon as it is seen; cut, at the end of its line or of the head.
+        (Err(_), Ok(None)) => assert!(!bytes.windows(4).any(|four| four == b"\r\n\r\n")),
         (whole, cut) if whole != cut => {
             assert!(is_size(&whole) || is_size(&cut), "{whole:?} {cut:?}")
         }

@@ -543,7 +543,7 @@ fn slow_start(lab: &Lab) -> Outcome {
     let hosts = two_hosts(lab)?;
     hosts[0].wire().lose(LOST, |packet| packet.length > 0);
     let rcvbuf = lab.vary("", " --rcvbuf 8192");
-    let client = " --bytes 1056000 --interval 0.9";
+    let client = " --bytes 1078000 --interval 0.9";
     let (sent, flights) = sends(lab, &hosts, rcvbuf, client, |client, server| {
         let mut flights: Vec<usize> = Vec::new();
         for least in [10, 30, 70] {
@@ -620,9 +620,9 @@ fn min_of_windows(lab: &Lab) -> Outcome {
     let (large, first_large) = sends(lab, &hosts, "", options, |client, server| {
         stands_still(lab, client, server, 10)
     })?;
-    let rcvbuf = lab.vary(" --rcvbuf 8192", "");
+    let rcvbuf = lab.vary(" --rcvbuf 12000", "");
     let (small, first_small) = sends(lab, &hosts, rcvbuf, options, |client, server| {
-        stands_still(lab, client, server, lab.vary(5, 10))
+        stands_still(lab, client, server, lab.vary(8, 10))
     })?;
 
     let packets = lab.packets();
@@ -643,8 +643,8 @@ fn min_of_windows(lab: &Lab) -> Outcome {
         equal(first_large, 10).and(within(least[0], Some(1448)..)),
     );
     lab.central(
-        "the second sender's congestion window is the same, but five segments fill the peer's window",
-        equal(first_small, 5),
+        "the second sender's congestion window is the same, but eight segments fill the peer's window",
+        equal(first_small, 8),
     );
     let at_edge = rooms[1].iter().filter(|room| **room < 1448).count();
     lab.central(

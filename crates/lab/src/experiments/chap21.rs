@@ -43,7 +43,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     .also(&["chap-10", "chap-20"]),
     Experiment::new(
         "21/slow-reader",
-        "a client that sends eight megabytes and reads nothing delays nobody, and takes no memory of the server",
+        "a client that sends eight megabytes and reads nothing delays nobody, and the server keeps next to nothing of it",
         slow_reader,
         "the server waits in send, as the course's does",
     )
@@ -255,12 +255,11 @@ fn grows(lab: &Lab) -> Outcome {
         "each of the two thousand gets its own number back",
         equal(answered, CROWD),
     );
-    let ends = clients.len();
+    lab.notes("they leave");
     drop(clients);
     lab.until("they are gone", || equal(served(&host), 0))?;
-    lab.claim("when all have left, the server waits for the next", {
-        let runs = server.blocks_in(&["poll", "ppoll"]);
-        equal(ends, CROWD).and(runs)
+    lab.eventually("when all have left, the server waits for the next", || {
+        server.blocks_in(&["poll", "ppoll"])
     });
     lab.figure("answered", answered);
     lab.done()
@@ -425,7 +424,7 @@ fn negative_fd(lab: &Lab) -> Outcome {
             "chap-21 probe negative-fd",
             "chap-21 probe negative-fd --positive",
         ))
-        .named("probe negative-fd")
+        .named("probe")
         .traced_drawing(&[])
         .start()?;
     program.ends()?;
@@ -538,7 +537,7 @@ fn revents_only(lab: &Lab) -> Outcome {
             "chap-21 probe revents-only",
             "chap-21 probe revents-only --elsewhere",
         ))
-        .named("probe revents-only")
+        .named("probe")
         .traced_drawing(&[])
         .start()?;
     program.ends()?;

@@ -45,10 +45,24 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 ];
 
 /// Where the server sees the experiment's directory, whatever its name is outside.
-const ROOT: &str = "/dev/shm";
+pub(super) const ROOT: &str = "/dev/shm";
+
+fn server(lab: &Lab, host: &Host, start: &str, options: &str) -> Result<Process, LabError> {
+    server_in(
+        lab,
+        host,
+        start,
+        &format!("midterm telnet-server {options}"),
+    )
+}
 
 /// A server that was started in a directory of the experiment's, and listens.
-fn server(lab: &Lab, host: &Host, start: &str, options: &str) -> Result<Process, LabError> {
+pub(super) fn server_in(
+    lab: &Lab,
+    host: &Host,
+    start: &str,
+    command: &str,
+) -> Result<Process, LabError> {
     let root = CString::new(ROOT).expect("there is no 0 in it");
     let outside = CString::new(lab.shared.directory.as_os_str().as_bytes()).map_err(impossible)?;
     let start = CString::new(format!("{ROOT}/{start}")).map_err(impossible)?;
@@ -66,15 +80,12 @@ fn server(lab: &Lab, host: &Host, start: &str, options: &str) -> Result<Process,
         chdir(start.as_c_str())?;
         Ok(())
     };
-    let server = host
-        .program(&format!("midterm telnet-server {options}"))
-        .prepared(enter)
-        .start()?;
+    let server = host.program(command).prepared(enter).start()?;
     server.listens()?;
     Ok(server)
 }
 
-fn client(host: &Host, options: &str) -> Result<Process, LabError> {
+pub(super) fn client(host: &Host, options: &str) -> Result<Process, LabError> {
     host.start(&format!("midterm telnet-client 127.0.0.1 {PORT} {options}"))
 }
 
@@ -83,7 +94,7 @@ fn impossible(source: impl std::fmt::Display) -> LabError {
 }
 
 /// Makes directories below the experiment's own.
-fn directories(lab: &Lab, names: &[&str]) -> Result<(), LabError> {
+pub(super) fn directories(lab: &Lab, names: &[&str]) -> Result<(), LabError> {
     names
         .iter()
         .try_for_each(|name| fs::create_dir_all(lab.shared.directory.join(name)))
@@ -91,7 +102,12 @@ fn directories(lab: &Lab, names: &[&str]) -> Result<(), LabError> {
 }
 
 /// Types a command, and waits until its reply has passed and been printed: one event at a time.
-fn asks(lab: &Lab, server: &Process, client: &Process, command: &str) -> Result<(), LabError> {
+pub(super) fn asks(
+    lab: &Lab,
+    server: &Process,
+    client: &Process,
+    command: &str,
+) -> Result<(), LabError> {
     let before = replies(lab, client).len();
     client.types(command)?;
     server.says(&format!(": {command}"))?;
@@ -113,7 +129,7 @@ fn quits(server: &Process, client: &Process) -> Result<(), LabError> {
 }
 
 /// The replies that have passed to a client, taken from the packets. What is there of the last one counts if it is whole.
-fn replies(lab: &Lab, client: &Process) -> Vec<String> {
+pub(super) fn replies(lab: &Lab, client: &Process) -> Vec<String> {
     let (mut stream, mut next) = (Vec::new(), None);
     for packet in lab.packets().to(client).carrying_data().iter() {
         let sequence = packet.tcp().map(|tcp| tcp.sequence);

@@ -21,10 +21,15 @@ mod chap18;
 mod chap19;
 mod chap20;
 mod chap21;
+mod chap22;
 mod chap23;
 mod chap25;
 mod chap26;
+mod chap27;
+mod chap28;
+mod chap29;
 mod chap30;
+mod chap31;
 mod chap36;
 mod chap37;
 mod chap38;
@@ -51,10 +56,15 @@ const CHAPTERS: &[&[Experiment]] = &[
     midterm::EXPERIMENTS,
     chap20::EXPERIMENTS,
     chap21::EXPERIMENTS,
+    chap22::EXPERIMENTS,
     chap23::EXPERIMENTS,
     chap25::EXPERIMENTS,
     chap26::EXPERIMENTS,
+    chap27::EXPERIMENTS,
+    chap28::EXPERIMENTS,
+    chap29::EXPERIMENTS,
     chap30::EXPERIMENTS,
+    chap31::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
     chap38::EXPERIMENTS,

@@ -313,7 +313,9 @@ impl Memory {
     /// `[7: EPOLLIN]`: the data that the program gave with a descriptor, often its number, and what has come.
     fn events(&self, address: u64, count: i64) -> String {
         let size = size_of::<libc::epoll_event>();
-        let buffer = self.read(address, size * count.clamp(0, 1024) as usize);
+        let count = usize::try_from(count).unwrap_or_default();
+        // There may be thousands, and the program stands still meanwhile.
+        let buffer = self.read(address, size * count.min(LISTED));
         let events = buffer.chunks_exact(size).map(|event| {
             let data = eight(&event[size - 8..]);
             format!(
@@ -321,7 +323,11 @@ impl Memory {
                 flags(four(event), table::EPOLL).unwrap_or("0".into())
             )
         });
-        list(events)
+        let mut events: Vec<_> = events.collect();
+        if count > LISTED && events.len() == LISTED {
+            events.push(format!("{} more", count - LISTED));
+        }
+        format!("[{}]", events.join(", "))
     }
 
     /// The sets of select(2): `read [3, 4], write [5]`.

@@ -1,0 +1,84 @@
+//! A body that is made while it is sent.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Busy, Connection, HttpConnection, flush};
+use crate::loop_state::Work;
+use crate::response::{More, Produce};
+use crate::writer;
+
+/// How much of a stream is produced before it is sent, in bytes.
+const PART: usize = 16 * 1024;
+
+/// One under way.
+pub(super) struct Stream {
+    pub(super) producer: Box<dyn Produce>,
+    pub(super) chunked: bool,
+    pub(super) persists: bool,
+    /// The producer does not want to be called before the deadline.
+    pub(super) rests: bool,
+}
+
+impl HttpConnection {
+    pub(super) fn produce(&mut self, connection: &mut Connection) {
+        let state = Rc::clone(&self.state);
+        self.produce_into(connection, &mut state.work.borrow_mut());
+    }
+
+    /// The next part of a stream. More is produced when the kernel has taken this one.
+    pub(super) fn produce_into(&mut self, connection: &mut Connection, work: &mut Work) {
+        let Some(Busy::Stream(stream)) = self.busy.as_deref_mut() else {
+            return;
+        };
+        work.part.clear();
+        let mut more = More::Now;
+        while more == More::Now && work.part.len() < PART {
+            let length = work.part.len();
+            more = match self.last {
+                true => More::End,
+                false => {
+                    let call = AssertUnwindSafe(|| stream.producer.produce(&mut work.part));
+                    match panic::catch_unwind(call) {
+                        Ok(more) => more,
+                        // A body that is cut off must not look complete, RFC 9112 section 8.
+                        Err(_) => return connection.close(),
+                    }
+                }
+            };
+            if more == More::Now && work.part.len() == length {
+                // It has nothing and wants to be asked at once: that would be for ever.
+                more = More::After(Duration::from_millis(10));
+            }
+        }
+        let before = work.out.len();
+        match stream.chunked {
+            true => writer::chunk(&mut work.out, &work.part),
+            false => work.out.extend_from_slice(&work.part),
+        }
+        if stream.chunked && more == More::End {
+            work.out.extend_from_slice(writer::LAST_CHUNK);
+        }
+        self.state
+            .counters
+            .sent
+            .add((work.out.len() - before) as u64);
+        let persists = stream.persists;
+        stream.rests = matches!(more, More::After(_));
+        flush(connection, work);
+        match more {
+            More::Now => {}
+            More::After(time) => connection.set_deadline(Some(time)),
+            More::End => {
+                self.busy = None;
+                if !persists {
+                    connection.shutdown();
+                } else if connection.all_sent() {
+                    self.waits = false;
+                    connection.resume();
+                }
+            }
+        }
+    }
+}
