@@ -189,17 +189,18 @@ fn the_ready_list() {
 
 #[test]
 fn no_event_is_lost_while_others_are_handed_out() {
-    let said = says("overflow-list --events 20");
-    let numbers: Vec<u32> = said
-        .split(' ')
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let [events, first, last, elsewhere] = numbers[..] else {
-        panic!("{said}")
-    };
-    assert_eq!((events, first + last, elsewhere), (20, 20, 0), "{said}");
-    let between = "of 20 events 0 are told first, 20 last, 0 elsewhere\n";
-    assert_eq!(says("overflow-list --events 20 --between"), between);
+    let said = says("overflow-list --rings 20");
+    let told = said
+        .strip_prefix("it rings 20 times, and that is told\n")
+        .unwrap();
+    let words = told.split([' ', ',']).filter_map(|word| word.parse().ok());
+    let times: Vec<u32> = words.collect();
+    assert!(times[0] + times[1] == 20 && times[2] == 0, "{said}");
+    let between = says("overflow-list --rings 20 --between");
+    assert!(
+        between.ends_with("first 0 times, last 20 times, elsewhere 0 times\n"),
+        "{between}"
+    );
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn bad_arguments_are_errors() {
         &["none"][..],
         &[],
         &["wake-reasons", "--timeout", "-1"],
-        &["overflow-list", "--events", "0"],
+        &["overflow-list", "--rings", "0"],
     ] {
         assert_eq!(ran(arguments).status.code(), Some(2), "{arguments:?}");
     }

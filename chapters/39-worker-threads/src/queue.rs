@@ -43,7 +43,7 @@ impl<T> Queue<T> {
     /// any more.
     pub fn pop(&self) -> Option<T> {
         let mut state = self.lock();
-        if self.sleeps_first {
+        if self.sleeps_first && !state.ended {
             state = self.sleep(state); // on purpose: what was put in before this line wakes nobody
         }
         // The look and the falling asleep are one step under the lock: nothing can come between them.

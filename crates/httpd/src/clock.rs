@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use httpdate::HttpDate;
 
 use crate::status::Status;
+use crate::writer;
 
 /// What does not change within a second.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ impl Clock {
         for part in ["Content-Type: ", content_type, "\r\n"] {
             self.usual.extend_from_slice(part.as_bytes());
         }
-        let _ = write!(self.usual, "Content-Length: {length}\r\n\r\n");
+        writer::content_length(&mut self.usual, length);
     }
 
     /// `HTTP/1.1 200 OK` and the Date line.

@@ -74,9 +74,7 @@ pub(crate) fn head(
     }
     out.extend_from_slice(response.fields);
     match length {
-        Length::Known(length) => {
-            let _ = write!(out, "Content-Length: {length}\r\n\r\n");
-        }
+        Length::Known(length) => content_length(out, length),
         Length::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
         Length::Close | Length::None => out.extend_from_slice(b"\r\n"),
     }
@@ -104,6 +102,22 @@ pub(crate) fn length(response: &Response) -> Length {
         Later::Stream(_, true) => Length::Chunks,
         Later::Stream(_, false) => Length::Close,
     }
+}
+
+/// Appends Content-Length and the end of the header. Formatting with `write!` costs as much as all the rest of a head.
+pub(crate) fn content_length(out: &mut Vec<u8>, mut length: u64) {
+    let mut digits = *b"....................\r\n\r\n";
+    let mut start = digits.len() - 4;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (length % 10) as u8;
+        length /= 10;
+        if length == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// Appends a part of a stream as a chunk, RFC 9112 section 7.1; an empty one would be the last.

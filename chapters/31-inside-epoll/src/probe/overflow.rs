@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use common::descriptors::raise_limit;
 use common::{Call, say};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -68,7 +69,7 @@ impl OverflowList {
             .call("timerfd_settime")?;
         if self.between {
             let mut rung = [PollFd::new(clock.as_fd(), PollFlags::POLLIN)];
-            poll(&mut rung, PollTimeout::NONE).call("poll")?;
+            while let Err(Errno::EINTR) = poll(&mut rung, PollTimeout::NONE) {}
         }
         Ok(())
     }

@@ -69,6 +69,18 @@ fn is_wait(call: &SystemCall) -> bool {
     matches!(&*call.name, "poll" | "ppoll")
 }
 
+/// What a call does to a connection, whichever of the calls for it this is.
+fn deed(call: &SystemCall) -> Option<&'static str> {
+    Some(match &*call.name {
+        "poll" | "ppoll" => "wait",
+        "accept4" => "accept",
+        "read" | "recvfrom" => "read",
+        "write" | "sendto" => "send",
+        "close" => "close",
+        _ => return None,
+    })
+}
+
 fn transcript(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let server = host
@@ -120,26 +132,20 @@ fn transcript(lab: &Lab) -> Outcome {
         in_order(&lines, &text.concat()),
     );
     // What the kernel was asked for this connection, and the waits between.
-    let of_connection = calls
+    let later = calls
         .iter()
-        .skip_while(|call| call.result != Some(Ok(number)));
-    let of_connection = of_connection
+        .skip_while(|call| call.result != Some(Ok(number)))
         .skip(1)
-        .filter(|call| is_wait(call) || call.arguments[0] as i64 == number)
-        .filter(|call| matches!(&*call.name, "poll" | "ppoll" | "read" | "sendto" | "close"));
-    let mut asked: Vec<_> = of_connection
-        .map(|call| match is_wait(call) {
-            true => "wait".to_string(),
-            false => format!(
-                "{} {}",
-                call.name,
-                call.result.and_then(Result::ok).unwrap_or(-1)
-            ),
+        .filter(|call| is_wait(call) || call.arguments[0] as i64 == number);
+    let mut asked: Vec<_> = later
+        .filter_map(|call| match deed(call)? {
+            "wait" => Some("wait".into()),
+            deed => Some(format!("{deed} {}", call.result?.ok()?)),
         })
         .collect();
     asked.truncate(8); // the next wait lasts
     let expected = [
-        "wait", "read 9", "sendto 9", "wait", "read 8", "sendto 8", "wait", "read 0",
+        "wait", "read 9", "send 9", "wait", "read 8", "send 8", "wait", "read 0",
     ];
     lab.central(
         "for each message the kernel is asked three things: one wait, one read, one send",
@@ -207,7 +213,7 @@ fn all_in_main_thread(lab: &Lab) -> Outcome {
     let threads = fs::read_dir(format!("/proc/{}/task", server.pid()))?.count();
     let on_sockets = server.calls().filtered(|call| {
         let target = call.descriptor.as_deref().unwrap_or_default();
-        matches!(&*call.name, "accept4" | "read" | "sendto") && target.starts_with("socket:")
+        deed(call).is_some() && target.starts_with("socket:")
     });
     let tids: BTreeSet<_> = on_sockets.iter().map(|call| call.tid).collect();
     lab.central("the server has one thread", equal(threads, 1));

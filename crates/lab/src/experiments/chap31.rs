@@ -81,7 +81,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
     Experiment::new(
         "31/overflow-list",
-        "an event that comes while others are handed out is kept aside and told first by the next wait",
+        "an event that comes while others are handed out is kept aside, and the next wait tells it first",
         overflow_list,
         "it comes between two waits",
     ),
@@ -505,16 +505,17 @@ fn overflow_list(lab: &Lab) -> Outcome {
     ));
     let program = program.traced_drawing(&[]).start()?;
     let end = program.ends()?;
+    // Since Linux 5.1. Before, it stood at the end in any case.
     let first = waits(&program);
     let is_first =
         |told: &&Result<String, Errno>| told.as_ref().is_ok_and(|told| told.starts_with("4: "));
     let first = first.iter().filter(is_first).count();
 
     lab.central(
-        "some of the events are told before the four thousand that were there",
+        "the clock is told before the four thousand that were there, once at least",
         within(first, 1..),
     );
-    lab.claim("none of them is lost", end.exited_with(0));
+    lab.claim("each time that it rings is told", end.exited_with(0));
     lab.done()
 }
 

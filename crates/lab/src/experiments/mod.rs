@@ -23,6 +23,7 @@ mod chap20;
 mod chap21;
 mod chap22;
 mod chap23;
+mod chap24;
 mod chap25;
 mod chap26;
 mod chap27;
@@ -58,6 +59,7 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap21::EXPERIMENTS,
     chap22::EXPERIMENTS,
     chap23::EXPERIMENTS,
+    chap24::EXPERIMENTS,
     chap25::EXPERIMENTS,
     chap26::EXPERIMENTS,
     chap27::EXPERIMENTS,
