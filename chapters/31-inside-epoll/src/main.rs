@@ -1,5 +1,6 @@
 //! Lesson 31: inside epoll.
 
+mod calls;
 mod instance;
 mod probe;
 

@@ -193,12 +193,15 @@ fn no_event_is_lost_while_others_are_handed_out() {
     let told = said
         .strip_prefix("it rings 20 times, and that is told\n")
         .unwrap();
-    let words = told.split([' ', ',']).filter_map(|word| word.parse().ok());
-    let times: Vec<u32> = words.collect();
-    assert!(times[0] + times[1] == 20 && times[2] == 0, "{said}");
+    let words = told.split(' ').filter_map(|word| word.parse().ok());
+    let percent: Vec<f64> = words.collect();
+    assert!(
+        percent[0] + percent[1] == 100.0 && percent[2] == 0.0,
+        "{said}"
+    );
     let between = says("overflow-list --rings 20 --between");
     assert!(
-        between.ends_with("first 0 times, last 20 times, elsewhere 0 times\n"),
+        between.ends_with("first 0.0 %, last 100.0 %, elsewhere 0.0 %\n"),
         "{between}"
     );
 }

@@ -9,7 +9,8 @@ use common::{CallError, complain, tcp};
 use nix::sys::epoll::EpollFlags;
 
 use crate::connection::Connection;
-use crate::shared::{FIRST_CLIENT, LISTENER, Shared};
+use crate::shared::Shared;
+use crate::watch::{FIRST_CLIENT, LISTENER};
 
 /// How many are taken in a turn, so that a stop is heard.
 const BATCH: usize = 1024;

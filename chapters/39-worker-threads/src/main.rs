@@ -3,11 +3,13 @@
 mod acceptor;
 mod connection;
 mod daemon;
+mod main_thread;
 mod queue;
 mod reactor_server;
 mod shared;
 mod stamp;
 mod wake;
+mod watch;
 mod worker;
 
 use std::process::ExitCode;

@@ -58,7 +58,7 @@ impl Worker<'_> {
     fn turn(&self, connection: &mut Connection) -> Result<Next, CallError> {
         if connection.waits_to_send() {
             let next = self.send(connection)?;
-            if next != Next::Read || !self.shared.makes(Mistake::BothDirections) {
+            if next == Next::Close || !self.shared.makes(Mistake::BothDirections) {
                 return Ok(next);
             }
         }
@@ -121,6 +121,7 @@ impl Worker<'_> {
 
     fn tell(&self, what: fmt::Arguments) {
         let number = self.number;
-        self.shared.tell(format_args!("worker {number}: {what}"));
+        self.shared
+            .tell(format_args!("worker thread {number}: {what}"));
     }
 }

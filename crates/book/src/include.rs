@@ -22,10 +22,13 @@ pub struct Expanded {
     pub text: String,
     /// For each line of it, the line of the page that it comes from.
     origin: Vec<usize>,
+    /// And where in the text it begins.
+    starts: Vec<usize>,
 }
 
 impl Expanded {
     fn push(&mut self, line: &str, origin: usize) {
+        self.starts.push(self.text.len());
         self.text.push_str(line);
         self.text.push('\n');
         self.origin.push(origin);
@@ -33,9 +36,10 @@ impl Expanded {
 
     /// The line of the page to which this byte of the text belongs.
     pub fn line_of(&self, offset: usize) -> usize {
-        let line = crate::line_of(&self.text, offset.min(self.text.len()));
-        let last = self.origin.last().copied().unwrap_or(1);
-        self.origin.get(line - 1).copied().unwrap_or(last)
+        // A page with its runs is large, and this is asked for each of its pieces.
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let origin = line.checked_sub(1).and_then(|line| self.origin.get(line));
+        origin.copied().unwrap_or(1)
     }
 }
 

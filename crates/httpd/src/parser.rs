@@ -254,17 +254,14 @@ impl Head {
     #[inline(always)]
     fn field_line(&mut self, bytes: &[u8], start: usize) -> Result<Line, Refusal> {
         let line = &bytes[start..];
-        match line {
-            [b'\r', b'\n', ..] => return Ok(Line::Empty),
-            [] | [b'\r'] => return Ok(Line::Cut),
-            [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
-            _ => {}
-        }
         let name = span_of_token(line);
-        match line.get(name) {
-            None => return Ok(Line::Cut),
-            Some(b':') if name > 0 => {}
-            Some(_) => return Err(Refusal::FieldName),
+        match &line[name..] {
+            [b':', ..] if name > 0 => {}
+            [] => return Ok(Line::Cut),
+            [b'\r', b'\n', ..] if name == 0 => return Ok(Line::Empty),
+            [b'\r'] if name == 0 => return Ok(Line::Cut),
+            [b'\r' | b'\n', ..] if name == 0 => return Err(Refusal::LineEnd),
+            _ => return Err(Refusal::FieldName),
         }
         let mut value = name + 1;
         while matches!(line.get(value), Some(b' ' | b'\t')) {
@@ -283,42 +280,27 @@ impl Head {
         let value = place(value, text.len());
         self.fields.push((place(0, name), value));
         match &line[..name] {
-            host if host.eq_ignore_ascii_case(b"host") => self.host(text, value)?,
+            host if is_host(host) => self.host(text, value)?,
             name => self.framing.field(name, text)?,
         }
         Ok(Line::Whole(start + end + 2))
     }
 }
 
+/// Is it `Host`, in whatever case? Four letters are a word, in which one bit of each byte is the case.
+#[inline(always)]
+fn is_host(name: &[u8]) -> bool {
+    let word = name.try_into().map(u32::from_le_bytes);
+    word.is_ok_and(|word| word | 0x2020_2020 == u32::from_le_bytes(*b"host"))
+}
+
 /// HTTP/1.0, or one that is like 1.1: a later 1.x, RFC 9110 section 2.5.
 #[cold]
 fn is_old(version: &[u8; 10]) -> Result<bool, Refusal> {
-    match version {
-        b"HTTP/1.0\r\n" => Ok(true),
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            b'2'..=b'9',
-            b'\r',
-            b'\n',
-        ] => Ok(false),
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'0'..=b'9',
-            b'.',
-            b'0'..=b'9',
-            b'\r',
-            b'\n',
-        ] => Err(Refusal::Version),
+    match version.strip_prefix(b"HTTP/") {
+        Some([b'1', b'.', b'0', b'\r', b'\n']) => Ok(true),
+        Some([b'1', b'.', b'1'..=b'9', b'\r', b'\n']) => Ok(false),
+        Some([b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n']) => Err(Refusal::Version),
         _ => Err(Refusal::RequestLine),
     }
 }

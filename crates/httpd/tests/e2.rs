@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
@@ -10,11 +9,6 @@ use std::time::Duration;
 
 use httpd::{Limits, Method, Options, Routes, Statistics, Status};
 use support::*;
-
-fn processor_time() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split_whitespace().next().unwrap().parse().unwrap()
-}
 
 /// A partial request spins the thread.
 #[test]
@@ -28,7 +22,7 @@ fn e2_01_a_partial_request_costs_nothing_while_it_waits() {
         .event_loop
         .turn(Some(Duration::from_millis(200)))
         .unwrap();
-    let spent = Duration::from_nanos(processor_time() - before);
+    let spent = processor_time() - before;
     assert!(spent < Duration::from_millis(50), "{spent:?}");
     client.write_all(b": y\r\n\r\n").unwrap();
     event_loop.settle();
@@ -303,41 +297,6 @@ fn e2_13_the_server_listens_where_it_is_told() {
         server.is_well();
         server.stop();
     }
-}
-
-fn resident() -> usize {
-    let text = fs::read_to_string("/proc/self/statm").unwrap();
-    text.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<usize>()
-        .unwrap()
-        * 4096
-}
-
-/// Every request leaks.
-#[test]
-fn e2_14_requests_and_connections_leave_nothing_behind() {
-    let mut event_loop = ByHand::new(Limits::default());
-    let chunked =
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-    let bad = b"GET / HTTP/1.1\r\n\r\n";
-    let mut rounds = |count: usize| {
-        for _ in 0..count {
-            event_loop.exchange(&[request(Method::Get, "/", "").repeat(20).as_bytes()]);
-            event_loop.exchange(&[&chunked[..60], &chunked[60..]]);
-            event_loop.exchange(&[bad]);
-        }
-        assert_eq!(event_loop.event_loop.connections(), 0);
-    };
-    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    rounds(200);
-    let (memory, open) = (resident(), descriptors());
-    rounds(2000);
-    let grown = resident().saturating_sub(memory);
-    assert!(grown < 2 * 1024 * 1024, "{grown} bytes more");
-    // Other tests run beside this one, with descriptors of their own.
-    assert!(descriptors() < open + 100);
 }
 
 /// Paths unterminated.

@@ -370,12 +370,11 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
                 .clock
                 .at(late.map_or(moment, |end| moment.min(end.at)))
         };
-        let outputs: [(_, _, fn(usize, String) -> What); 2] = [
-            (1, process.out(), What::Said),
-            (2, process.err(), What::Complained),
-        ];
-        for (fd, output, what) in outputs {
-            let lines = output.lines();
+        for fd in [1, 2] {
+            let lines = match fd {
+                1 => process.out().lines(),
+                _ => process.err().lines(),
+            };
             // We read a line a moment after it was written; of a traced program we know when that was, and so whether it
             // was before the next call.
             let written = inner.calls.as_ref().map(|calls| writes(calls, fd));
@@ -384,7 +383,10 @@ pub(crate) fn story(shared: &Shared, until: Duration) -> (Vec<Column>, Vec<Event
                 let written = written.as_ref().map(|written| written[number]);
                 events.push(Event {
                     at: at(written.map_or(line.at, |written| line.at.min(written))),
-                    what: what(inner.column, line.text),
+                    what: match fd {
+                        1 => What::Said(inner.column, line.text),
+                        _ => What::Complained(inner.column, line.text),
+                    },
                 });
             }
         }

@@ -384,6 +384,11 @@ impl Host {
         Err(failed(io::Error::other("a process survives SIGKILL")))
     }
 
+    /// Takes note that a process belongs to the program of a column.
+    pub(crate) fn knows(&self, pid: Pid, column: usize) {
+        lock(&self.inner.running).push((pid.as_raw(), column));
+    }
+
     /// Looks at its sockets now.
     pub(crate) fn look(&self) {
         if let Some(life) = self.life().as_ref() {

@@ -85,6 +85,12 @@ impl Process {
         self.signal(Signal::SIGINT);
     }
 
+    /// Says which process goes on when this one has ended: a daemon. What it sends and receives is drawn as this program's.
+    pub fn goes_on_as(&self, daemon: Pid) {
+        self.inner.host.knows(daemon, self.inner.column);
+        self.inner.host.look();
+    }
+
     /// Waits for a server's first line, and returns the address it listens on.
     pub fn listens(&self) -> Result<SocketAddr, DriveError> {
         let address = self.inner.program.listens()?;

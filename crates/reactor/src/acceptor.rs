@@ -93,6 +93,7 @@ impl<H: Handler> Source<H> for Acceptor<H> {
         self.listener.as_fd()
     }
 
+    // ANCHOR: accept
     fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, _: Readiness) -> Next {
         for _ in 0..BATCH {
             let placer = self.placer.as_ref();
@@ -122,4 +123,5 @@ impl<H: Handler> Source<H> for Acceptor<H> {
         }
         Next::Again
     }
+    // ANCHOR_END: accept
 }

@@ -18,6 +18,7 @@ pub use select::SelectDispatcher;
 
 use crate::{Event, Interest, Readiness, Token};
 
+// ANCHOR: dispatcher
 /// Watches descriptors and tells which are ready. The descriptor stays open and the token stays the same from `add` to
 /// `remove`; the loop sees to that.
 pub trait Dispatcher {
@@ -43,6 +44,7 @@ pub trait Dispatcher {
     /// A signal may end the wait early, with no events.
     fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError>;
 }
+// ANCHOR_END: dispatcher
 
 /// When a dispatcher reports readiness, epoll(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

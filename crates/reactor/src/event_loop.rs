@@ -23,6 +23,7 @@ use crate::{
 /// How much one read can bring, in bytes. Each loop has one buffer of this size; connections have none.
 const SCRATCH: usize = 64 * 1024;
 
+// ANCHOR: channel
 /// What a token names.
 enum Channel<H: Handler> {
     Connection(Box<Connection<H>>),
@@ -34,6 +35,7 @@ struct Connection<H: Handler> {
     link: Link<H>,
     handler: H,
 }
+// ANCHOR_END: channel
 
 /// What an application's timer does.
 type Call<H> = Box<dyn FnOnce(&mut EventLoop<H>)>;
@@ -56,6 +58,7 @@ enum Stopping {
 
 /// Waits for events and hands them to connections and other channels. It lives in one thread and locks nothing; other
 /// threads have a [`LoopHandle`].
+// ANCHOR: event_loop
 pub struct EventLoop<H: Handler> {
     handle: LoopHandle<H>,
     dispatcher: Box<dyn Dispatcher>,
@@ -78,6 +81,7 @@ pub struct EventLoop<H: Handler> {
     acceptors: Vec<Token>,
     stopping: Stopping,
 }
+// ANCHOR_END: event_loop
 
 impl<H: Handler> EventLoop<H> {
     /// A loop that waits with `dispatcher`. Its name is for the log: the course has `main thread`, `Thread-1`, ….
@@ -134,6 +138,7 @@ impl<H: Handler> EventLoop<H> {
         Ok(())
     }
 
+    // ANCHOR: turn
     /// One turn: waits, for `at_most` so long, and deals with what has happened.
     pub fn turn(&mut self, at_most: Option<Duration>) -> Result<(), CallError> {
         let timeout = self.until_next_timer(at_most);
@@ -157,6 +162,7 @@ impl<H: Handler> EventLoop<H> {
         }
         Ok(())
     }
+    // ANCHOR_END: turn
 
     fn until_next_timer(&mut self, at_most: Option<Duration>) -> Option<Duration> {
         if !self.again.is_empty() {
@@ -171,6 +177,7 @@ impl<H: Handler> EventLoop<H> {
         Some(at_most.map_or(left, |at_most| at_most.min(left)))
     }
 
+    // ANCHOR: dispatch
     /// Calls the channel that an event is for. There may be none: it was closed by an earlier event of the same wait.
     /// A channel is out of the table during its call, so the call may do with the loop what it likes.
     #[inline]
@@ -194,6 +201,7 @@ impl<H: Handler> EventLoop<H> {
             None => {}
         }
     }
+    // ANCHOR_END: dispatch
 
     #[inline]
     fn log_event(&self, fd: BorrowedFd, readiness: Readiness) {

@@ -56,6 +56,7 @@ impl<H: Handler> LoopHandle<H> {
         pushed.map_err(|_| LoopEnded)
     }
 
+    // ANCHOR: place
     /// Gives a connected, non-blocking socket to the loop. It is counted at once, so that the next one is placed with this one in
     /// mind; everything else happens in the loop's own thread: nobody sees a connection half built.
     pub(crate) fn place(&self, accepted: Accepted, make: &MakeHandler<H>) {
@@ -67,6 +68,7 @@ impl<H: Handler> LoopHandle<H> {
             warn!("a connection is closed at once: {ended}");
         }
     }
+    // ANCHOR_END: place
 
     /// Asks the loop to stop, [`EventLoop::stop`].
     pub fn stop(&self, within: Duration) -> Result<(), LoopEnded> {

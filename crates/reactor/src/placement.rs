@@ -75,6 +75,7 @@ impl<H: Handler> Placer<H> {
         }
     }
 
+    // ANCHOR: pick
     pub(crate) fn pick(&mut self, peer: Option<SocketAddr>) -> &LoopHandle<H> {
         let count = self.loops.len();
         let index = match self.placement {
@@ -94,6 +95,7 @@ impl<H: Handler> Placer<H> {
         };
         &self.loops[index]
     }
+    // ANCHOR_END: pick
 
     /// Connections of all loops together.
     pub(crate) fn connections(&self) -> usize {

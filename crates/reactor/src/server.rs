@@ -125,6 +125,7 @@ impl<H: Handler> TcpServer<H> {
         let mut acceptors = listeners
             .into_iter()
             .map(|listener| (listener, Arc::clone(&make), most));
+        // ANCHOR: threads
         for number in 1..=options.threads {
             let own = if each { acceptors.next() } else { None };
             server.start_thread(format!("Thread-{number}"), &options, own)?;
@@ -136,6 +137,7 @@ impl<H: Handler> TcpServer<H> {
             let acceptor = Acceptor::new(listener, placer, make, most)?;
             server.main.add_acceptor(acceptor)?;
         }
+        // ANCHOR_END: threads
         if let Some(signals) = signals {
             server.stop_on(signals)?;
         }
@@ -152,6 +154,7 @@ impl<H: Handler> TcpServer<H> {
         let (tell, told) = sync_channel(1);
         let (options, own_name) = (options.clone(), name.clone());
         let alarm = StopMain(self.main.handle(), self.stop_within);
+        // ANCHOR: thread
         let run = move || {
             let _alarm = alarm;
             if let Some(on_start) = &options.on_start {
@@ -178,6 +181,7 @@ impl<H: Handler> TcpServer<H> {
             // It has ended before it could tell.
             Err(_) => join(thread),
         }
+        // ANCHOR_END: thread
     }
 
     fn stop_on(&mut self, signals: StopSignal) -> Result<(), CallError> {

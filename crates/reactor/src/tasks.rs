@@ -43,6 +43,7 @@ impl<T> TaskQueue<T> {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    // ANCHOR: push
     /// Adds a task, and calls `wake` if this is the first since the loop last took them. Gives the task back if the loop
     /// has ended.
     pub fn push(&self, task: T, wake: impl FnOnce()) -> Result<(), T> {
@@ -67,6 +68,7 @@ impl<T> TaskQueue<T> {
         inner.woken = false;
         mem::swap(&mut inner.tasks, batch);
     }
+    // ANCHOR_END: push
 
     /// Refuses tasks from now on, and returns those that nobody will run.
     pub fn close(&self) -> Vec<T> {

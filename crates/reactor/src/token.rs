@@ -45,6 +45,7 @@ const SMALL: usize = 32;
 /// The generation of a slot that no channel has. No token has it.
 const FREE: u32 = u32::MAX;
 
+// ANCHOR: slot
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
@@ -67,6 +68,7 @@ pub struct Table<T> {
     /// For the table, not for each slot: so slots can be given up without forgetting how often they were used.
     next_generation: u32,
 }
+// ANCHOR_END: slot
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -80,6 +82,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
+    // ANCHOR: reserve
     /// A token for a channel that will be [`put`](Table::put) under it.
     pub fn reserve(&mut self) -> Token {
         let generation = self.next_generation;
@@ -100,12 +103,15 @@ impl<T> Table<T> {
         });
         Token { slot, generation }
     }
+    // ANCHOR_END: reserve
 
+    // ANCHOR: find
     #[inline]
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
         (slot.generation == token.generation && slot.generation != FREE).then_some(slot)
     }
+    // ANCHOR_END: find
 
     /// Takes the channel out for the time of its callback.
     #[inline]
@@ -147,6 +153,7 @@ impl<T> Table<T> {
         channel
     }
 
+    // ANCHOR: shrink
     /// Gives up the free slots at the end, and the memory when three quarters of it are not needed.
     fn shrink(&mut self) {
         while self
@@ -164,6 +171,7 @@ impl<T> Table<T> {
             self.free.shrink_to(enough);
         }
     }
+    // ANCHOR_END: shrink
 
     /// The tokens in use.
     pub fn tokens(&self) -> Vec<Token> {

@@ -18,6 +18,7 @@ impl Waker {
         Ok(Self(event.call("eventfd")?))
     }
 
+    // ANCHOR: waker
     /// The only error is EAGAIN, when 2⁶⁴ − 2 wake-ups are waiting already.
     pub(crate) fn wake(&self) {
         while unistd::write(&self.0, &1u64.to_ne_bytes()) == Err(Errno::EINTR) {}
@@ -28,6 +29,7 @@ impl Waker {
         let mut count = [0; 8];
         while unistd::read(&self.0, &mut count) == Err(Errno::EINTR) {}
     }
+    // ANCHOR_END: waker
 }
 
 impl AsFd for Waker {

@@ -7,7 +7,7 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::{read, write};
 
-use super::pair::{Helper, Pair, ready};
+use super::pair::{Pair, Partner, ready};
 
 /// What does a write return when the peer has closed?
 #[derive(Debug, clap::Args)]
@@ -55,9 +55,9 @@ fn after_the_end(half: bool) -> anyhow::Result<()> {
 // ANCHOR: waiting
 fn while_waiting() -> anyhow::Result<()> {
     let Pair { ours, peers } = Pair::new()?;
-    let helper = Helper::of_this_thread(move || close(peers));
+    let partner = Partner::of_this_thread(move || close(peers));
     let outcome = write(&ours, &vec![b'x'; 1_000_000]);
-    if helper.was_needed() {
+    if partner.was_needed() {
         say!("the peer has closed while the write waited")?;
     }
     tell(outcome)?;
@@ -66,7 +66,10 @@ fn while_waiting() -> anyhow::Result<()> {
 }
 // ANCHOR_END: waiting
 
+/// Closes with data unread: that is a reset, as RFC 9293 section 3.6.1 and RFC 2525 section 2.17 ask for.
 fn close(peer: OwnedFd) {
+    // While data is still under way, close would send FIN.
+    let _ = ready(&peer, PollFlags::POLLIN, 5000);
     drop(peer);
 }
 

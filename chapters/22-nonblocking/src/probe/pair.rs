@@ -62,14 +62,14 @@ pub fn ready(fd: impl AsFd, events: PollFlags, milliseconds: u16) -> Result<bool
     }
 }
 
-// ANCHOR: helper
+// ANCHOR: partner
 /// Someone who helps a call that waits: once the calling thread sleeps, something is done at the other end.
-pub struct Helper {
+pub struct Partner {
     returned: Arc<AtomicBool>,
     thread: JoinHandle<bool>,
 }
 
-impl Helper {
+impl Partner {
     pub fn of_this_thread(help: impl FnOnce() + Send + 'static) -> Self {
         let returned = Arc::new(AtomicBool::new(false));
         let (caller, over) = (gettid(), Arc::clone(&returned));
@@ -102,7 +102,7 @@ fn sleeps(thread: Pid) -> bool {
             .is_some_and(|(_, fields)| fields.starts_with('S'))
     })
 }
-// ANCHOR_END: helper
+// ANCHOR_END: partner
 
 /// Reads until the other end has ended.
 pub fn read_all(fd: BorrowedFd) {

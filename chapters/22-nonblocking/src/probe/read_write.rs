@@ -8,7 +8,7 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 use nix::unistd::{read, write};
 
-use super::pair::{Helper, Pair, read_all, ready};
+use super::pair::{Pair, Partner, read_all, ready};
 
 /// What do read and write return, and when?
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,7 @@ fn cell(before: Before, attempt: Attempt, mode: Mode) -> Result<String, CallErro
         Attempt::Write(length) => vec![b'x'; length],
     };
     let mut room = [0; 4096];
-    let helper = Helper::of_this_thread(move || match attempt {
+    let partner = Partner::of_this_thread(move || match attempt {
         // An error of it would show as a call that never returns.
         Attempt::Read => drop(peer_sends(&peers)),
         Attempt::Write(_) => read_all(peers.as_fd()),
@@ -127,7 +127,7 @@ fn cell(before: Before, attempt: Attempt, mode: Mode) -> Result<String, CallErro
     // The peer's reading ends with this; an error means that there is nobody any more.
     let _ = shutdown(ours.as_raw_fd(), Shutdown::Write);
     let outcome = outcome.map_or_else(|error| format!("{error:?}"), |count| count.to_string());
-    Ok(match helper.was_needed() {
+    Ok(match partner.was_needed() {
         true => format!("waits, then {outcome}"),
         false => format!("{outcome} at once"),
     })

@@ -9,7 +9,8 @@ use common::{Call, say};
 use libc::{EPOLL_CTL_ADD, c_int};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::instance::{IN, Instance, control, counter, create, says, wait};
+use crate::calls::{IN, control, create, wait};
+use crate::instance::{Instance, counter, says};
 
 /// Adds files that are always ready
 #[derive(Debug, clap::Args)]

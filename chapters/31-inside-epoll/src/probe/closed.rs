@@ -6,7 +6,8 @@ use common::{Call, say};
 use nix::unistd::write;
 
 use super::tree::duplicate;
-use crate::instance::{IN, Instance, counter, says};
+use crate::calls::IN;
+use crate::instance::{Instance, counter, says};
 
 /// Closes a descriptor whose file lives on under another number
 #[derive(Debug, clap::Args)]

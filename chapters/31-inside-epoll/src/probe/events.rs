@@ -12,7 +12,8 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::unistd::{pipe2, read, write};
 
-use crate::instance::{IN, Instance, OUT, Words};
+use crate::calls::{IN, OUT};
+use crate::instance::{Instance, Words};
 
 /// Asks for no event at all, while the other end goes away
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use common::{Call, say};
 
-use crate::instance::{IN, Instance, counter, says};
+use crate::calls::IN;
+use crate::instance::{Instance, counter, says};
 
 /// Puts one instance into another, and then the other into it
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::instance::{EDGE, IN, Instance, Told, counter};
+use crate::calls::{EDGE, IN, Told};
+use crate::instance::{Instance, counter};
 
 /// An event that is not told by then will not be.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +54,9 @@ impl OverflowList {
             }
         }
         say!("it rings {} times, and that is told", self.rings)?;
-        say!("first {first} times, last {last} times, elsewhere {elsewhere} times")?;
+        let percent = |times: u32| f64::from(times) * 100.0 / f64::from(self.rings);
+        let [first, last, elsewhere] = [first, last, elsewhere].map(percent);
+        say!("first {first:.1} %, last {last:.1} %, elsewhere {elsewhere:.1} %")?;
         Ok(())
     }
 

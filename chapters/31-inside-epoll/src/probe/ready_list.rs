@@ -6,7 +6,8 @@ use common::{Call, CallError, say};
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
-use crate::instance::{EDGE, IN, Instance, counter, says};
+use crate::calls::{EDGE, IN};
+use crate::instance::{Instance, counter, says};
 
 fn write(counter: &EventFd) -> Result<(), CallError> {
     counter.write(1).map(drop).call("write")

@@ -1,12 +1,12 @@
 //! The tree: an entry for each pair of a file and a descriptor's number.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use common::Call;
 use nix::fcntl::{FcntlArg, fcntl};
-use std::os::fd::{FromRawFd, OwnedFd};
 
-use crate::instance::{IN, Instance, OUT, counter, says};
+use crate::calls::{IN, OUT};
+use crate::instance::{Instance, counter, says};
 
 /// Adds a descriptor that is there already
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::getpid;
 
-use crate::instance::{EDGE, IN, Instance, Words, counter, wait};
+use crate::calls::{EDGE, IN, wait};
+use crate::instance::{Instance, Words, counter};
 
 /// Waits for a time, then for ever, and says what has ended each wait
 ///

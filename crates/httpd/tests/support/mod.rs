@@ -12,6 +12,7 @@ use httpd::{
     DispatcherKind, HttpConnection, Limits, Method, More, Options, Request, Response, Server,
     ServerError, Service, Status, Stopper,
 };
+use nix::time::{ClockId, clock_gettime};
 use reactor::EventLoop;
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -121,6 +122,12 @@ pub fn serve_on(
         stopper,
         thread: Some(thread),
     }
+}
+
+/// What this thread has spent.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
+    Duration::new(time.tv_sec() as u64, time.tv_nsec() as u32)
 }
 
 /// Awaits a fact of which nothing tells.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use nix::errno::Errno;
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::net::sock_diag::{Socket, TcpInfo};
+use crate::net::sock_diag::{Socket, TcpInfo, Timer};
 use crate::observe::Sample;
 use crate::packet::Tcp;
 use crate::packets::Packets;
@@ -123,22 +123,15 @@ fn writev(lab: &Lab) -> Outcome {
         "chap-13 batchwrite 127.0.0.1 --port {SECOND} --copies 1000 --sndbuf 4096{once}"
     ))?;
     second.types("abcdefghijklmnopqrstuvwxy")?;
-    lab.until(
-        "writev waits, and both buffers have something in them",
-        || {
-            let sockets = host.sockets().unwrap_or_default();
-            let sent = |socket: &Socket| socket.remote.port() == SECOND && socket.send_queue > 0;
-            let came = |socket: &Socket| {
-                socket.local.port() == SECOND
-                    && socket.remote.port() != 0
-                    && socket.receive_queue > 0
-            };
-            second
-                .blocks_in(&["writev"])
-                .and(equal(sockets.iter().any(sent), true))
-                .and(equal(sockets.iter().any(came), true))
-        },
-    )?;
+    let waits_for_window = |socket: &Socket| {
+        let probing = matches!(socket.timer, Timer::ZeroWindowProbe(_));
+        socket.remote.port() == SECOND && probing
+    };
+    lab.until("both buffers are full and writev waits", || {
+        second
+            .blocks_in(&["writev"])
+            .and(host.has(TcpState::Established, waits_for_window))
+    })?;
     lab.notes("SIGUSR1 to the client");
     second.signal(Signal::SIGUSR1);
     second.says("send bytes")?;
@@ -695,8 +688,12 @@ fn iov_max(lab: &Lab) -> Outcome {
             .program(&command)
             .traced_drawing(&["writev", "sendmsg"]);
         let client = client.start()?;
+        lab.until("the client is connected", || {
+            host.has(TcpState::Established, |socket| socket.remote.port() == PORT)
+        })?;
+        host.look(); // it ends soon, and the ladder should know whose connection it was
         client.types("")?;
-        client.closes_input();
+        client.types_ctrl_d();
         client.ends()?;
         server.says("client closed")?;
         results.push(client.calls().returned(call));

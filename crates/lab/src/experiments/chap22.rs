@@ -206,7 +206,7 @@ fn gone_before_accept(lab: &Lab, host: &Host, options: &str) -> Result<Process, 
         equal(waiting(host), (Some(1), lab.vary(0, 1)))
     })?;
     lab.until("the server has read", || {
-        within(on_sockets(&server, &["recvfrom"]).len(), 1..)
+        within(results(&on_sockets(&server, &["recvfrom"])).len(), 1..)
     })?;
     Ok(server)
 }
@@ -264,6 +264,7 @@ fn taken_by_the_other(host: &Host, server: &Process, port: u16) -> Result<Proces
     let client = host.start(&format!(
         "chap-22 nonblockingclient 127.0.0.1 --port {port} --hold"
     ))?;
+    client.says("connected to")?;
     server.says("listening socket readable")?;
     server.types("take")?;
     server.says("the other process takes")?;
@@ -307,11 +308,13 @@ fn blocked_listener(lab: &Lab) -> Outcome {
         "a line of a client that it has served stays unread",
         equal(unread(&host), 5),
     );
-    host.start("chap-22 nonblockingclient 127.0.0.1 --hold")?;
+    let next = host.start("chap-22 nonblockingclient 127.0.0.1 --hold")?;
+    next.says("connected to")?;
     lab.eventually("it is answered when the next connection comes", || {
         client.output().says("qngn2")
     });
     server.says("client connected")?;
+    host.look();
     lab.ends_the_ladder();
     server.types_ctrl_c();
     server.ends()?;
@@ -350,7 +353,7 @@ fn partial_write(lab: &Lab) -> Outcome {
             "chap-22 probe partial-write",
             "chap-22 probe partial-write --bytes 1000",
         ))
-        .named("probe partial-write")
+        .named("writer")
         .traced_drawing(&[])
         .start()?;
     let end = program.ends()?;
@@ -410,7 +413,7 @@ struct Cell {
 }
 
 /// The cells in the order in which they were made: the calls of the first thread that it makes by these names on sockets.
-/// All other calls are made by other names, or by the helper's thread.
+/// All other calls are made by other names, or by another thread.
 fn cells(program: &Process) -> Vec<Cell> {
     let by_first = |call: &SystemCall| call.tid == program.pid();
     let attempts = on_sockets(program, &["read", "write"]);

@@ -38,9 +38,8 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
 
 /// The lines of a program's two outputs, in the order in which it wrote them: each line is one write(2).
 fn lines_written(program: &Process) -> Vec<String> {
-    let lines = |lines: &[String]| lines.to_vec().into_iter();
     let (out, err) = (program.output(), program.errors());
-    let (mut out, mut err) = (lines(out.lines()), lines(err.lines()));
+    let (mut out, mut err) = (out.lines().iter().cloned(), err.lines().iter().cloned());
     let calls = program.calls();
     let writes = calls.filtered(|call| call.name == "write" && call.succeeded());
     let line = |call: &SystemCall| match call.arguments[0] {

@@ -219,6 +219,7 @@ fn round_robin(lab: &Lab) -> Outcome {
         notes_reader(lab, &server)?;
         clients.push(client);
     }
+    host.look();
     lab.ends_the_ladder();
 
     let names = thread_names(&server)?;
@@ -274,6 +275,7 @@ fn one_thread_per_connection(lab: &Lab) -> Outcome {
         let closed = on_sockets(&server, CLOSE).len();
         equal(closed, lab.vary(1, 3))
     })?;
+    host.look();
     lab.ends_the_ladder();
 
     let names = thread_names(&server)?;
@@ -342,6 +344,7 @@ fn slow_compute(lab: &Lab) -> Outcome {
     asks(&quick, "ccc", "ppp")?;
     hears(&slow, &"n".repeat(60))?;
     hears(&slow, "oo")?;
+    host.look();
     lab.ends_the_ladder();
 
     let from_server = lab.packets().from(&server).carrying_data();

@@ -31,9 +31,12 @@ mod chap28;
 mod chap29;
 mod chap30;
 mod chap31;
+mod chap32;
+mod chap33;
 mod chap36;
 mod chap37;
 mod chap38;
+mod chap39;
 mod midterm;
 
 const CHAPTERS: &[&[Experiment]] = &[
@@ -67,9 +70,12 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap29::EXPERIMENTS,
     chap30::EXPERIMENTS,
     chap31::EXPERIMENTS,
+    chap32::EXPERIMENTS,
+    chap33::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
     chap38::EXPERIMENTS,
+    chap39::EXPERIMENTS,
 ];
 
 /// Every experiment, in the order of the chapters.

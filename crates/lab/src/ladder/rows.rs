@@ -225,7 +225,12 @@ impl<'a> Builder<'a> {
             What::Act(act) => self.push(at, Between::Act(clean(act))),
             What::Said(column, line) => self.text_of(at, *column, Tone::Said, clean(line)),
             What::Complained(column, line) => {
-                self.text_of(at, *column, Tone::Complained, clean(line));
+                // What the reactor does, as it tells it, is no complaint.
+                let tone = match line.starts_with("[msg] ") {
+                    true => Tone::Call,
+                    false => Tone::Complained,
+                };
+                self.text_of(at, *column, tone, clean(line));
             }
             What::Typed(column, line) => {
                 self.text_of(at, *column, Tone::Typed, format!("❯ {}", clean(line)));

@@ -33,6 +33,7 @@ fn is_in(set: &Set, fd: usize) -> bool {
     set[fd / WORD] & (1 << (fd % WORD)) != 0
 }
 
+// ANCHOR: select
 /// Waits with select(2).
 pub struct SelectDispatcher {
     read: Set,
@@ -42,6 +43,7 @@ pub struct SelectDispatcher {
     /// One more than the highest descriptor that is watched.
     end: usize,
 }
+// ANCHOR_END: select
 
 /// Nothing is watched at first.
 impl Default for SelectDispatcher {
@@ -88,6 +90,7 @@ impl Dispatcher for SelectDispatcher {
         Ok(())
     }
 
+    // ANCHOR: wait
     fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
         // The kernel overwrites the sets with its answer, and on Linux the time with what was left of it.
         let (mut read, mut write) = (self.read, self.write);
@@ -118,4 +121,5 @@ impl Dispatcher for SelectDispatcher {
         }
         Ok(())
     }
+    // ANCHOR_END: wait
 }
