@@ -21,7 +21,6 @@ use crate::shared::Shared;
 use crate::watch::{LISTENER, STOP, WAKER};
 use crate::worker::work;
 
-
 /// Answers each line with the time and the line, from worker threads
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -111,4 +110,3 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<Join
     let thread = thread::Builder::new().name(name.into()).spawn(run);
     thread.with_context(|| format!("start thread {name}"))
 }
-

@@ -56,10 +56,16 @@ impl Browser {
         // The shell puts the two pipes where the browser wants them.
         let mut command = Command::new("sh");
         command
-            .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#])
+            .args([
+                "-c",
+                r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#,
+            ])
             .arg(path)
             .args(OPTIONS)
-            .arg(format!("--user-data-dir={}", directory.join("browser").display()))
+            .arg(format!(
+                "--user-data-dir={}",
+                directory.join("browser").display()
+            ))
             .env("HOME", directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -109,7 +115,8 @@ impl Browser {
         if let Some(session) = &self.session {
             request["sessionId"] = session.clone();
         }
-        let mut pipe = self.requests.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let pipe = self.requests.as_ref();
+        let mut pipe = pipe.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         pipe.write_all(format!("{request}\0").as_bytes())?;
         let deadline = Instant::now() + DEADLINE;
         loop {

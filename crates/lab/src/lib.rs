@@ -31,6 +31,7 @@
 //! | [`experiments`] | all of them, a file for each chapter |
 
 mod assemble;
+mod browser;
 pub mod check;
 pub mod clock;
 pub mod doctor;

@@ -1,11 +1,12 @@
 //! Chapter 32: the framework's design.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use crate::prelude::*;
 use crate::tracer::SystemCall;
@@ -71,6 +72,15 @@ fn select_dispatcher(lab: &Lab) -> Outcome {
     for _ in 0..3 {
         server.listens()?;
     }
+    // Each loop's first wait, which its client ends, is drawn. The fourth thread waits for a signal.
+    let calls = server.calls();
+    let waiting = |call: &SystemCall| call.tid != server.pid() && family(&call.name).is_some();
+    lab.until("all of them wait", || {
+        within(
+            calls.blocked().iter().filter(|call| waiting(call)).count(),
+            4..,
+        )
+    })?;
     server.draws_no_more_calls();
     host.names_own_hand("client");
     let mut answers = Vec::new();
@@ -84,24 +94,21 @@ fn select_dispatcher(lab: &Lab) -> Outcome {
         clients.push(client);
     }
     lab.ends_the_ladder();
-    // The threads have the names of their dispatchers; in the order in which they were started.
-    let mut waits: BTreeMap<i32, BTreeSet<&str>> = BTreeMap::new();
-    let calls = server.calls().all();
-    let of_runtime = |call: &SystemCall| call.name == "poll" && call.arguments[1] == 3;
-    for call in calls
-        .iter()
-        .filter(|call| call.tid != server.pid() && !of_runtime(call))
-    {
-        if let Some(family) = family(&call.name) {
-            waits.entry(call.tid.as_raw()).or_default().insert(family);
+    // The loops' threads in the order in which they were started; the one that waits for a signal comes last.
+    let mut waits: Vec<(Pid, BTreeSet<&str>)> = Vec::new();
+    for call in calls.all().iter().filter(|call| call.tid != server.pid()) {
+        if waits.iter().all(|(tid, _)| *tid != call.tid) {
+            waits.push((call.tid, BTreeSet::new()));
+        }
+        let of_thread = waits.iter_mut().find(|(tid, _)| *tid == call.tid);
+        if let (Some((_, found)), Some(family)) = (of_thread, family(&call.name)) {
+            found.insert(family);
         }
     }
-    let mut waits: Vec<Vec<&str>> = waits
-        .into_values()
-        .map(|set| set.into_iter().collect())
+    let waits = waits.into_iter().take(3);
+    let waits: Vec<Vec<&str>> = waits
+        .map(|(_, found)| found.into_iter().collect())
         .collect();
-    // The thread that waits for signals only does so last.
-    waits.truncate(3);
     lab.central(
         "the first thread waits in select, and makes no call of poll or epoll",
         equal(waits.first(), Some(&vec!["select"])),
@@ -135,7 +142,8 @@ fn channel_map_grows(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     lab.leaves_out(PORT..=PORT);
     let kind = lab.vary("epoll", "select");
-    let server = host.start(&format!("chap-32 dispatchers --dispatchers {kind}"))?;
+    let server = host.program(&format!("chap-32 dispatchers --dispatchers {kind}"));
+    let server = server.named("server").start()?;
     server.listens()?;
     lab.notes("one client connects, then 999 more, then 4000 more");
     lab.ends_the_ladder();

@@ -573,7 +573,7 @@ fn backlog_of_writes(lab: &Lab) -> Outcome {
     let mistake = lab.vary("", "--mistake both-directions");
     let server = watched_server(&host, &format!("--quiet {mistake}"))?;
     let client = connect(&host, 1)?.remove(0);
-    lab.notes("a client sends a thousand lines of a thousand bytes, and reads nothing");
+    lab.notes("a client sends a thousand lines, and reads nothing");
     let taken = AtomicUsize::new(0);
     let end = |ours: bool| {
         let sockets = host.sockets().unwrap_or_default();

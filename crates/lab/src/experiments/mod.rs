@@ -33,6 +33,8 @@ mod chap30;
 mod chap31;
 mod chap32;
 mod chap33;
+mod chap34;
+mod chap35;
 mod chap36;
 mod chap37;
 mod chap38;
@@ -72,6 +74,8 @@ const CHAPTERS: &[&[Experiment]] = &[
     chap31::EXPERIMENTS,
     chap32::EXPERIMENTS,
     chap33::EXPERIMENTS,
+    chap34::EXPERIMENTS,
+    chap35::EXPERIMENTS,
     chap36::EXPERIMENTS,
     chap37::EXPERIMENTS,
     chap38::EXPERIMENTS,
