@@ -306,6 +306,11 @@ impl Wire {
         self.kick();
     }
 
+    /// How many packets [`Wire::hold_all`] keeps now.
+    pub fn kept(&self) -> usize {
+        self.state().kept.len()
+    }
+
     /// The packets that [`Wire::hold`] has kept so far.
     pub fn held(&self) -> Vec<Packet> {
         self.state().held.clone()

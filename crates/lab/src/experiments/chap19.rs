@@ -133,6 +133,7 @@ fn four_way_close(lab: &Lab) -> Outcome {
     dance.holds_fins();
     first.types("close")?;
     lab.until("the first FIN is sent", || both(FinWait1, Established))?;
+    lab.until("it is on the wire", || equal(dance.near.wire().kept(), 1))?;
     dance.near.wire().release();
     second.says(lab.vary("client closed", "server terminated"))?;
     lab.until("the first FIN is acknowledged", || {
@@ -147,6 +148,7 @@ fn four_way_close(lab: &Lab) -> Outcome {
     dance.holds_fins();
     second.types("close")?;
     lab.until("the second FIN is sent", || both(FinWait2, LastAck))?;
+    lab.until("it is on the wire", || equal(dance.near.wire().kept(), 1))?;
     dance.near.wire().release();
     lab.until("the second FIN is acknowledged", || both(TimeWait, Closed))?;
 
@@ -216,6 +218,7 @@ fn simultaneous_close(lab: &Lab) -> Outcome {
         client.types("close")?;
         server.types("close")?;
         lab.until("both FINs are sent", || dance.have_been(FinWait1, FinWait1))?;
+        lab.until("both are on the wire", || equal(near.wire().kept(), 2))?;
         near.wire().delay(Duration::from_millis(300)); // for the acknowledgements
         near.wire().release();
         lab.until("both FINs have arrived", || {

@@ -338,6 +338,7 @@ fn keep_alive(lab: &Lab) -> Outcome {
         "the server has closed the connection first: it is the one in TIME-WAIT",
         || host.has(TcpState::TimeWait, of_server),
     );
+    host.look();
     lab.claim(
         "it has answered before",
         equal((status, end), (Some(200), 0)),
@@ -377,7 +378,8 @@ fn browser(lab: &Lab) -> Outcome {
     let directory = lab.shared.directory.clone();
     let root = directory.join("root");
     let mut browser = Browser::start(&host, &directory)?;
-    server_on(&host, "")?;
+    let server = host.program("chap-34 http-server01").named("server");
+    server.start()?.listens()?;
     let site = format!("http://127.0.0.1:{PORT}");
 
     lab.notes("the browser goes to /");
@@ -426,7 +428,7 @@ fn browser(lab: &Lab) -> Outcome {
         equal(&*size, "882 by 592"),
     );
 
-    lab.notes("the browser goes to /status, and stays there");
+    lab.notes("the browser goes to /status");
     browser.goes_to(&format!("{site}/status"))?;
     let mut peer = String::new();
     lab.until("the first event has come", || {
