@@ -21,7 +21,8 @@ In one terminal:
 In another:
   curl -v http://127.0.0.1:43211/
 Then open http://127.0.0.1:43211/status in two tabs of a browser, and http://127.0.0.1:43211/photo in a third.
-A directory as a web site: cargo run -p chap-34 -- http-server01 --root docs --log";
+A directory of files: cargo run -p chap-34 -- http-server01 --root docs/pictures --log
+  curl -I http://127.0.0.1:43211/11-close.svg";
 
 fn main() -> ExitCode {
     common::program::run(|| match Lesson::parse() {

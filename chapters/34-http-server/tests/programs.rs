@@ -324,20 +324,19 @@ fn peers_that_go_harm_nobody() {
 
 #[test]
 fn signals_end_it_while_clients_are_there() {
-    for threads in ["0", "2"] {
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            let (server, address) = server(&["--threads", threads]);
-            let mut idle = connect(&address);
-            asks(&mut idle, "/");
-            let mut live = connect(&address);
-            live.write_all(get("/status/events").as_bytes()).unwrap();
-            live.read_exact(&mut [0]).unwrap();
-            server.signal(signal);
-            let begun = Instant::now();
-            assert_eq!(server.ends().unwrap().ending, Ending::Exited(0));
-            assert!(begun.elapsed() < Duration::from_secs(8));
-            assert_eq!(idle.read(&mut [0]).unwrap(), 0);
-        }
+    for (threads, signal) in [("0", Signal::SIGINT), ("2", Signal::SIGTERM)] {
+        let (server, address) = server(&["--threads", threads]);
+        let mut idle = connect(&address);
+        asks(&mut idle, "/");
+        let mut live = connect(&address);
+        live.write_all(get("/status/events").as_bytes()).unwrap();
+        live.read_exact(&mut [0]).unwrap();
+        server.signal(signal);
+        let begun = Instant::now();
+        // The stream is ended, and its reader, who does not read, has two seconds to do so.
+        assert_eq!(server.ends().unwrap().ending, Ending::Exited(0));
+        assert!(begun.elapsed() < Duration::from_secs(8));
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
     }
 }
 
