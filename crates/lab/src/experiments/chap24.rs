@@ -32,7 +32,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "in place of each design there is one reactor in one thread",
     )
     .isolated()
-    .also(&["chap-20", "chap-21", "chap-23", "chap-25", "chap-26", "chap-27", "chap-29", "chap-30"]),
+    .also(&["chap-20", "chap-21", "chap-23", "chap-25", "chap-26", "chap-29", "chap-30", "chap-33"]),
 ];
 
 /// To be done between fork and exec: so many descriptors and no more.
@@ -267,6 +267,10 @@ const MODELS: &[Model] = &[
     Model {
         name: "main and 2 sub reactors",
         command: "chap-29 epoll-server-multithreads --threads 2",
+    },
+    Model {
+        name: "SO_REUSEPORT, 2 loops",
+        command: "chap-33 placement --placement reuse-port --threads 2",
     },
     Model {
         name: "io_uring",
