@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, awaits, reset};
 use nix::sys::socket::{MsgFlags, send};
 
 fn chap_5(arguments: &[&str]) -> Program {
@@ -28,19 +28,11 @@ fn tcpclient(server: SocketAddr, arguments: &[&str]) -> Program {
     chap_5(&[&["tcpclient", &host, "--port", &port], arguments].concat())
 }
 
-fn await_fact(what: &str, mut fact: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !fact() {
-        assert!(Instant::now() < deadline, "{what}");
-        yield_now();
-    }
-}
-
 /// Waits until the program has read all that was sent on this connection and sleeps in its next read. What counts is
 /// in the kernel: the queues of the two ends, and the state of the process, proc(5).
 fn await_hungry(server: &Program, connection: &TcpStream) {
     let port = format!(":{:04X}", connection.local_addr().unwrap().port());
-    await_fact("the server waits in read", || {
+    awaits("the server waits in read", || {
         let table = read_to_string("/proc/net/tcp").unwrap();
         let empty = table
             .lines()
@@ -59,7 +51,7 @@ fn interrupt(program: &Program) {
         u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
     };
     program.signal(Signal::SIGUSR1);
-    await_fact("the signal is taken", || pending() == 0);
+    awaits("the signal is taken", || pending() == 0);
 }
 
 #[test]
@@ -214,7 +206,7 @@ fn a_single_read_is_short_and_fails_on_a_signal() {
 #[test]
 fn a_signal_in_accept_is_nothing() {
     let (server, address) = tcpserver(&[]);
-    await_fact("the server waits in accept", || {
+    awaits("the server waits in accept", || {
         read_to_string(format!("/proc/{}/stat", server.pid()))
             .unwrap()
             .contains(") S ")
@@ -292,7 +284,7 @@ fn a_server_that_goes_is_an_error_of_send() {
     server.says("1K read for 1").unwrap();
     // With input unread the server's end is a reset at once.
     let port = format!(":{:04X}", address.port());
-    await_fact("the server has unread input", || {
+    awaits("the server has unread input", || {
         let table = read_to_string("/proc/net/tcp").unwrap();
         table.lines().any(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();

@@ -4,10 +4,10 @@ use std::fs::read_to_string;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::thread::{spawn, yield_now};
-use std::time::{Duration, Instant};
+use std::thread::spawn;
+use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, awaits, reset};
 
 const PROGRAMS: [&str; 4] = ["batchwrite", "nagle", "window", "congestion"];
 
@@ -44,7 +44,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 fn await_read(stream: &TcpStream, server: SocketAddr) {
     let port = stream.local_addr().unwrap().port();
     let (local, remote) = (format!(":{:04X}", server.port()), format!(":{port:04X}"));
-    await_fact("the server reads", || {
+    awaits("the server reads", || {
         let table = read_to_string("/proc/net/tcp").unwrap();
         table.lines().any(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
@@ -53,14 +53,6 @@ fn await_read(stream: &TcpStream, server: SocketAddr) {
                 && fields[4].ends_with(":00000000")
         })
     });
-}
-
-fn await_fact(what: &str, mut fact: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !fact() {
-        assert!(Instant::now() < deadline, "{what}");
-        yield_now();
-    }
 }
 
 /// What batchwrite puts into the stream for this input, and what it says.
@@ -126,7 +118,7 @@ fn e3_a_partial_writev_is_completed() {
         server.says("client connected").unwrap();
         let syscall = format!("/proc/{}/syscall", client.pid());
         let writev = format!("{} ", libc::SYS_writev);
-        await_fact("it waits in writev", || {
+        awaits("it waits in writev", || {
             read_to_string(&syscall).unwrap().starts_with(&writev)
         });
         client.signal(Signal::SIGUSR1);

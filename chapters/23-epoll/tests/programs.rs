@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal};
+use drive::{Ending, Program, Signal, awaits};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chap-23");
 
@@ -52,15 +52,6 @@ fn rot13(byte: u8) -> u8 {
     }
 }
 
-/// Waits until something is so. It is there to end a wait for what never comes.
-fn until(awaited: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !so() {
-        assert!(Instant::now() < end, "{awaited}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// The state letter and the processor time in ticks, proc_pid_stat(5).
 fn stat(program: &Program) -> (char, u64) {
     let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid())).unwrap();
@@ -72,7 +63,7 @@ fn stat(program: &Program) -> (char, u64) {
 /// Lets things happen while the program stands still, so that it finds them all at once.
 fn meanwhile<T>(program: &Program, happens: impl FnOnce() -> T) -> T {
     program.signal(Signal::SIGSTOP);
-    until("it stands still", || stat(program).0 == 'T');
+    awaits("it stands still", || stat(program).0 == 'T');
     let result = happens();
     program.signal(Signal::SIGCONT);
     result
@@ -348,7 +339,7 @@ fn edge_tells_once_and_level_without_end() {
         let (level, address) = server(&["epoll03", "--bind", host]);
         let mut client = connect(address);
         client.write_all(b"asfafas\n").unwrap();
-        until("a thousand wake-ups", || count(&level, "get event") > 1000);
+        awaits("a thousand wake-ups", || count(&level, "get event") > 1000);
         level.types("read 100").unwrap();
         level.says(r"read returns 8: asfafas\n").unwrap();
         drive::reset(client).unwrap();

@@ -37,12 +37,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let listener = tcp::listen(&args.listen.address())?;
     say!("listening on {}", tcp::local_address(&listener)?)?;
     // ANCHOR: parent
-    let mut children: Vec<Pid> = Vec::new();
+    let (own, mut children) = (getpid(), Vec::new());
     loop {
         while children.len() < usize::from(args.children) {
             // SAFETY: this process has one thread, so the child may do anything.
             match unsafe { fork() } {
-                Ok(ForkResult::Child) => return serve_one_after_the_other(&listener),
+                Ok(ForkResult::Child) => return serve_one_after_the_other(&listener, own),
                 Ok(ForkResult::Parent { child }) => children.push(child),
                 Err(error) => {
                     complain!("Error: fork: {}", std::io::Error::from(error));
@@ -93,9 +93,8 @@ fn end(children: &[Pid]) -> anyhow::Result<()> {
 // ANCHOR: child
 /// A child keeps the listener and sleeps in accept(2), as all of them do. The kernel wakes one of them for
 /// each client.
-fn serve_one_after_the_other(listener: &OwnedFd) -> anyhow::Result<()> {
+fn serve_one_after_the_other(listener: &OwnedFd, parent: Pid) -> anyhow::Result<()> {
     // The parent that is killed cannot end its children; so the kernel does, prctl(2). It may be too late for that already.
-    let parent = getppid();
     set_pdeathsig(Signal::SIGTERM).call("prctl PR_SET_PDEATHSIG")?;
     if getppid() != parent {
         return Ok(());

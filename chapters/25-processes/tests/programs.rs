@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, asks, awaits, reset};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::geteuid;
 
@@ -34,23 +34,6 @@ fn children(server: &Program) -> usize {
     let pid = server.pid();
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().count()
-}
-
-fn awaits(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if look() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    panic!("{what}");
-}
-
-fn asks(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
-    stream.write_all(question).unwrap();
-    let mut found = vec![0; answer.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert_eq!(found, answer);
 }
 
 /// The four ways to bury children, and the children that are there before.

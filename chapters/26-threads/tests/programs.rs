@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, asks, awaits, reset};
 
 fn chap_26(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-26"));
@@ -22,13 +22,6 @@ fn server(arguments: &[&str]) -> (Program, String) {
     (server, address)
 }
 
-fn asks(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
-    stream.write_all(question).unwrap();
-    let mut found = vec![0; answer.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert_eq!(found, answer);
-}
-
 /// How many threads, and how many descriptors, a program has.
 fn holds(server: &Program) -> (usize, usize) {
     let count = |what| {
@@ -37,16 +30,6 @@ fn holds(server: &Program) -> (usize, usize) {
             .count()
     };
     (count("task"), count("fd"))
-}
-
-fn awaits(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if look() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{what}");
 }
 
 const SERVERS: [&[&str]; 2] = [&["thread01"], &["thread02", "--threads", "3"]];

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, asks, awaits, reset};
 use tempfile::{TempDir, tempdir};
 
 fn chap_27_in(directory: &Path, arguments: &[&str]) -> Program {
@@ -43,13 +43,6 @@ fn command_server(arguments: &[&str]) -> (TempDir, Program, String) {
     (directory, server, address)
 }
 
-fn asks(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
-    stream.write_all(question).unwrap();
-    let mut found = vec![0; answer.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert_eq!(found, answer);
-}
-
 /// How many threads, and how many descriptors, a program has.
 fn holds(server: &Program) -> (usize, usize) {
     let count = |what| {
@@ -57,16 +50,6 @@ fn holds(server: &Program) -> (usize, usize) {
         entries.unwrap().count()
     };
     (count("task"), count("fd"))
-}
-
-fn awaits(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if look() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{what}");
 }
 
 #[test]

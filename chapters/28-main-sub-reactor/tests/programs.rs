@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, awaits, reset};
 
 fn chap_28(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-28"));
@@ -49,16 +49,6 @@ fn threads(server: &Program) -> BTreeSet<String> {
 fn descriptors(server: &Program) -> usize {
     let entries = fs::read_dir(format!("/proc/{}/fd", server.pid()));
     entries.unwrap().count()
-}
-
-fn awaits(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if look() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{what}");
 }
 
 const KINDS: [&[&str]; 4] = [

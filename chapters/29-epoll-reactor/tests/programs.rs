@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, asks, reset};
 
 fn chap_29(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-29"));
@@ -29,13 +29,6 @@ const WAYS: [&[&str]; 4] = [
 
 fn multithreads(options: &[&str]) -> (Program, String) {
     server(&[&["epoll-server-multithreads"], options].concat())
-}
-
-fn asks(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
-    stream.write_all(question).unwrap();
-    let mut found = vec![0; answer.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert!(found == answer);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, asks, reset};
 
 fn server(options: &[&str]) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-35"));
@@ -16,13 +16,6 @@ fn server(options: &[&str]) -> (Program, String) {
 }
 
 const WAYS: [&[&str]; 2] = [&[], &["--through-buffer"]];
-
-fn asks(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
-    stream.write_all(question).unwrap();
-    let mut found = vec![0; answer.len()];
-    stream.read_exact(&mut found).unwrap();
-    assert_eq!(found, answer);
-}
 
 #[test]
 fn both_ways_give_the_same_answers() {

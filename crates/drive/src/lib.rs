@@ -19,8 +19,10 @@
 mod program;
 mod reset;
 mod stream;
+mod wait;
 
 pub use nix::sys::signal::Signal;
 pub use program::{DriveError, End, Ending, Keeper, Program};
 pub use reset::reset;
 pub use stream::{Line, Matched, Stream};
+pub use wait::{asks, awaits};
