@@ -2,6 +2,7 @@
 
 use std::io::stdin;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::exit;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::select::{FdSet, select};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Shutdown, shutdown};
-use nix::unistd::{ForkResult, fork, pause, read};
+use nix::unistd::{ForkResult, fork, getpid, getppid, pause, read};
 
 /// Sends each line that is typed and prints the answers; "close" and "shutdown" end the connection
 ///
@@ -125,14 +126,17 @@ fn read_once(connection: &OwnedFd) -> anyhow::Result<()> {
 // ANCHOR: share
 /// Makes a second process that holds the socket and does nothing. It ends when this one ends.
 fn share() -> Result<(), CallError> {
+    let own = getpid();
     // SAFETY: this process has one thread, so the child may do anything.
     match unsafe { fork() }.call("fork")? {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
             set_pdeathsig(Signal::SIGKILL).call("prctl")?;
-            loop {
+            // The signal comes only if this one ends from now on: it may have ended before.
+            while getppid() == own {
                 pause();
             }
+            exit(0)
         }
     }
 }

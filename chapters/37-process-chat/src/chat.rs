@@ -10,10 +10,10 @@ use common::text::printable;
 use common::{Call, CallError, say, tcp};
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 
 /// Waits for one person to call, and chats; a second caller is refused
 #[derive(Debug, clap::Args)]
@@ -47,10 +47,11 @@ pub fn connect(args: &ClientArgs) -> anyhow::Result<()> {
 
 // ANCHOR: chat
 fn chat(connection: OwnedFd) -> anyhow::Result<()> {
+    let own = getpid();
     // SAFETY: this process has one thread, so the child may do anything.
     match unsafe { fork() }.call("fork")? {
         ForkResult::Child => {
-            end_with_parent()?;
+            end_with(own)?;
             keyboard_to_connection(&connection)
         }
         ForkResult::Parent { child } => {
@@ -110,7 +111,12 @@ fn end_child(child: Pid) -> Result<(), CallError> {
 }
 
 /// In the child: whatever ends the parent ends this process too, so that none is left behind.
-fn end_with_parent() -> Result<(), CallError> {
-    set_pdeathsig(Signal::SIGUSR1).call("prctl PR_SET_PDEATHSIG")
+fn end_with(parent: Pid) -> Result<(), CallError> {
+    set_pdeathsig(Signal::SIGUSR1).call("prctl PR_SET_PDEATHSIG")?;
+    if getppid() != parent {
+        // It had ended before we asked to be told.
+        raise(Signal::SIGUSR1).call("raise")?;
+    }
+    Ok(())
 }
 // ANCHOR_END: end
