@@ -5,8 +5,6 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::Command;
-use std::thread::yield_now;
-use std::time::{Duration, Instant};
 
 use drive::{Ending, Program, Signal, awaits, reset};
 use nix::sys::socket::{MsgFlags, send};

@@ -6,7 +6,6 @@ use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use drive::{Ending, Program, Signal, asks, awaits, reset};
 
