@@ -71,6 +71,7 @@ impl Handler for HttpConnection {
         }
     }
 
+    // ANCHOR: message
     fn message(&mut self, connection: &mut Connection, input: &mut Input) {
         let state = Rc::clone(&self.state);
         let mut work = state.work.borrow_mut();
@@ -102,6 +103,7 @@ impl Handler for HttpConnection {
             input.take();
         }
     }
+    // ANCHOR_END: message
 
     fn write_complete(&mut self, connection: &mut Connection) {
         if !self.waits {

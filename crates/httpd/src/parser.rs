@@ -249,6 +249,7 @@ impl Head {
         Ok(())
     }
 
+    // ANCHOR: field_line
     /// `Name: value`. A line that begins with white space would continue the one before (obs-fold): refused, as its name is
     /// empty, RFC 9112 section 5.2.
     #[inline(always)]
@@ -285,6 +286,7 @@ impl Head {
         }
         Ok(Line::Whole(start + end + 2))
     }
+    // ANCHOR_END: field_line
 }
 
 /// Is it `Host`, in whatever case? Four letters are a word, in which one bit of each byte is the case.
