@@ -184,8 +184,8 @@ pub(super) fn svg(record: &Record) -> String {
         grid(&mut drawing, &Grid::new(table));
     }
     let (x, y) = (drawing.right, drawing.y + 12.0);
-    // Where a name stands above the times, there is no room for their unit.
-    let unit = if text_at_left(0, ladder.lanes.len()) {
+    // Where a name stands above the times, there is no room for their unit. Where nothing is drawn there are no times.
+    let unit = if ladder.rows.is_empty() || text_at_left(0, ladder.lanes.len()) {
         ""
     } else {
         "times in ms · "
