@@ -418,6 +418,11 @@ fn network_cut(lab: &Lab) -> Outcome {
         "not before 1.4 seconds after the first retransmission: that is the time that a tcp_retries2 of 2 stands for",
         Check::new(lasted >= Some(seconds(1.38)), format_args!("{lasted:.3?}")),
     );
+    if lab.is_control() {
+        lab.until("the server's end is told of the client's", || {
+            !far.has(TcpState::Established, of_server)
+        })?;
+    }
     lab.central(
         "the server's end is ESTABLISHED: nobody has told it",
         far.has(TcpState::Established, of_server),
