@@ -5,12 +5,11 @@ use std::os::fd::AsFd;
 
 use common::io::Received;
 use common::lines::LineBuffer;
-use common::signal::StopSignal;
+use common::signal::{StopSignal, ends_with};
 use common::{Call, say, tcp};
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use crate::listener::Listener;
 
@@ -35,9 +34,8 @@ impl Drop for Rival {
 }
 
 fn run(listener: &Listener, server: Pid) -> anyhow::Result<()> {
-    // A server that is killed cannot end it; so the kernel does, prctl(2). It may be too late for that already.
-    set_pdeathsig(Signal::SIGTERM).call("prctl PR_SET_PDEATHSIG")?;
-    if getppid() != server {
+    // A server that is killed cannot end it; so the kernel does.
+    if !ends_with(server, Signal::SIGTERM)? {
         return Ok(());
     }
     let stop = StopSignal::new()?;

@@ -5,13 +5,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use common::address::Listen;
+use common::signal::ends_with;
 use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use crate::children::{Signals, reap};
 use crate::fork01::accept;
@@ -94,9 +94,8 @@ fn end(children: &[Pid]) -> anyhow::Result<()> {
 /// A child keeps the listener and sleeps in accept(2), as all of them do. The kernel wakes one of them for
 /// each client.
 fn serve_one_after_the_other(listener: &OwnedFd, parent: Pid) -> anyhow::Result<()> {
-    // The parent that is killed cannot end its children; so the kernel does, prctl(2). It may be too late for that already.
-    set_pdeathsig(Signal::SIGTERM).call("prctl PR_SET_PDEATHSIG")?;
-    if getppid() != parent {
+    // The parent that is killed cannot end its children; so the kernel does.
+    if !ends_with(parent, Signal::SIGTERM)? {
         return Ok(());
     }
     Signals::unblock()?;

@@ -10,9 +10,7 @@ use common::address::Listen;
 use common::io::{Received, receive, send_all, set_nonblocking};
 use common::signal::StopSignal;
 use common::{CallError, complain, say, tcp};
-use reactor::{
-    DispatcherKind, EventLoop, Handler, Input, Interest, Limits, Next, Readiness, TcpConnection,
-};
+use reactor::{DispatcherKind, EventLoop, Interest, Limits, Next, Readiness};
 
 use crate::When;
 
@@ -33,15 +31,7 @@ pub struct Args {
 }
 
 /// This program has channels of its own, and no connections of the framework's.
-struct NoConnections(Infallible);
-
-impl Handler for NoConnections {
-    fn message(&mut self, _: &mut TcpConnection<Self>, _: &mut Input) {
-        match self.0 {}
-    }
-}
-
-type Loop = EventLoop<NoConnections>;
+type Loop = EventLoop<Infallible>;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let stop = StopSignal::new()?;

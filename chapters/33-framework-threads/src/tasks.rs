@@ -9,7 +9,7 @@ use std::thread;
 
 use clap::ValueEnum;
 use common::{Call, CallError, say};
-use reactor::{DispatcherKind, EventLoop, Handler, Input, Limits, LoopHandle, TcpConnection};
+use reactor::{DispatcherKind, EventLoop, Limits, LoopHandle};
 
 /// Queues tasks for a loop in another thread, and shows in how many turns it runs them
 #[derive(Debug, clap::Args)]
@@ -31,15 +31,6 @@ enum State {
     Busy,
     /// It waits for events
     Idle,
-}
-
-/// This loop has no connections.
-struct NoConnections(Infallible);
-
-impl Handler for NoConnections {
-    fn message(&mut self, _: &mut TcpConnection<Self>, _: &mut Input) {
-        match self.0 {}
-    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -76,11 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 // ANCHOR: burst
 /// Queues all of them at once. The loop is woken by the first that finds it not yet woken.
-fn burst(
-    handle: &LoopHandle<NoConnections>,
-    args: &Args,
-    ran: &Arc<AtomicU32>,
-) -> anyhow::Result<()> {
+fn burst(handle: &LoopHandle<Infallible>, args: &Args, ran: &Arc<AtomicU32>) -> anyhow::Result<()> {
     let (go_on, wait) = sync_channel::<()>(0);
     if args.state == State::Busy {
         let (begin, begun) = sync_channel(1);
@@ -102,7 +89,7 @@ fn burst(
 // ANCHOR_END: burst
 
 fn one_by_one(
-    handle: &LoopHandle<NoConnections>,
+    handle: &LoopHandle<Infallible>,
     args: &Args,
     ran: &Arc<AtomicU32>,
 ) -> anyhow::Result<()> {

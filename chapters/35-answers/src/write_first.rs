@@ -13,7 +13,7 @@ use common::text::rot13;
 use common::{CallError, complain, say, tcp};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
-use reactor::{DispatcherKind, EventLoop, Handler, Input, Interest, Limits, Next, TcpConnection};
+use reactor::{DispatcherKind, EventLoop, Interest, Limits, Next};
 
 /// Answers what each client sends, rot13, and writes the answer at once
 #[derive(Debug, clap::Args)]
@@ -26,15 +26,7 @@ pub struct Args {
 }
 
 /// The channels of this program are its own; the framework's connections always write first.
-struct NoConnections(Infallible);
-
-impl Handler for NoConnections {
-    fn message(&mut self, _: &mut TcpConnection<Self>, _: &mut Input) {
-        match self.0 {}
-    }
-}
-
-type Loop = EventLoop<NoConnections>;
+type Loop = EventLoop<Infallible>;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let stop = StopSignal::new()?;

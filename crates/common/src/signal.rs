@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
+use nix::unistd::{Pid, getppid};
 
 use crate::call::{Call, CallError};
 
@@ -18,6 +20,13 @@ pub fn default_sigpipe() -> Result<(), CallError> {
     // SAFETY: the default action runs no code of ours.
     unsafe { sigaction(Signal::SIGPIPE, &action) }.call("sigaction SIGPIPE")?;
     Ok(())
+}
+
+/// In a child: the kernel sends `signal` when `parent` ends, even if it is killed and cannot say so, prctl(2). False when
+/// it has ended already: then nothing will come.
+pub fn ends_with(parent: Pid, signal: Signal) -> Result<bool, CallError> {
+    set_pdeathsig(signal).call("prctl PR_SET_PDEATHSIG")?;
+    Ok(getppid() == parent)
 }
 
 /// SIGINT and SIGTERM as something to read, signalfd(2): readable once one of them has come. They are blocked for the

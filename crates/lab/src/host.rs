@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drive::{Keeper, Program};
+use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -524,6 +525,7 @@ impl Launch<'_> {
             namespace.join()?;
             // The process goes when its keeper goes, whatever happens to us.
             prctl::set_pdeathsig(Signal::SIGKILL)?;
+            keeps_only_the_standard_descriptors();
             prepare.as_mut().map_or(Ok(()), |prepare| prepare())
         };
         // SAFETY: between fork and exec only system calls are made, nothing is allocated and no lock is taken.
@@ -587,4 +589,18 @@ fn processes_in(namespace: u64) -> Vec<i32> {
         fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|file| file.ino() == namespace)
     };
     pids.filter(|pid| *pid != ours).filter(inside).collect()
+}
+
+/// What a shell left open would take a number from the program, and a place under its limit: close_range(2). A kernel before
+/// 5.11 does not know it, and then they stay.
+fn keeps_only_the_standard_descriptors() {
+    // SAFETY: it marks descriptors, and reads and writes no memory.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
 }

@@ -289,14 +289,14 @@ impl Lab {
 
     /// A claim about something that takes a moment to become so: it is looked at until it holds or the time is up.
     pub fn eventually(&self, sentence: &str, look: impl FnMut() -> Check) {
-        let check = self.look_until(look);
+        let check = look_for(self.patience(), look);
         self.state(sentence, check, false);
     }
 
     /// Waits until something is so, to go on with the story. To be used for what the kernel does; for what a program
     /// says there is [`Process::says`](drive::Program::says).
     pub fn until(&self, awaited: &str, look: impl FnMut() -> Check) -> Result<(), LabError> {
-        let check = self.look_until(look);
+        let check = look_for(DEADLINE, look);
         match check.answer {
             Answer::Yes => Ok(()),
             Answer::Unseen => Err(LabError::Impossible(check.seen)),
@@ -307,19 +307,12 @@ impl Lab {
         }
     }
 
-    fn look_until(&self, mut look: impl FnMut() -> Check) -> Check {
-        let deadline = Instant::now()
-            + if self.shared.control {
-                CONTROL_DEADLINE
-            } else {
-                DEADLINE
-            };
-        loop {
-            let check = look();
-            if check.answer != Answer::No || Instant::now() >= deadline {
-                return check;
-            }
-            wait_a_little();
+    /// How long a claim may take to come true.
+    fn patience(&self) -> Duration {
+        if self.shared.control {
+            CONTROL_DEADLINE
+        } else {
+            DEADLINE
         }
     }
 
@@ -483,4 +476,15 @@ impl Kernel {
 /// A short pause between two looks at something that cannot be waited for in any other way.
 pub(crate) fn wait_a_little() {
     let _ = poll(&mut [], PollTimeout::from(2u8));
+}
+
+fn look_for(time: Duration, mut look: impl FnMut() -> Check) -> Check {
+    let deadline = Instant::now() + time;
+    loop {
+        let check = look();
+        if check.answer != Answer::No || Instant::now() >= deadline {
+            return check;
+        }
+        wait_a_little();
+    }
 }

@@ -1,5 +1,6 @@
 //! What the application does: one value for each connection, and the calls that it gets.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use nix::errno::Errno;
@@ -55,6 +56,13 @@ pub trait Handler: Sized + 'static {
     /// The connection has ended; this is the last call. What is sent now goes nowhere.
     fn closed(&mut self, connection: &mut TcpConnection<Self>, end: End) {
         let _ = (connection, end);
+    }
+}
+
+/// For a loop that has sources of its own and no connections: `EventLoop<Infallible>`.
+impl Handler for Infallible {
+    fn message(&mut self, _: &mut TcpConnection<Self>, _: &mut Input) {
+        match *self {}
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "24/ten-thousand",
         "ten thousand connections on one server, every one served, and what each of them takes",
         ten_thousand,
-        "the server may have a thousand descriptors",
+        "the server may have a thousand descriptors, and three thousand clients come",
     )
     .also(&["chap-29"]),
     Experiment::new(
@@ -73,7 +73,8 @@ fn reported(client: &Process, word: &str) -> Option<u64> {
 }
 
 fn ten_thousand(lab: &Lab) -> Outcome {
-    const CONNECTIONS: u64 = 10_000;
+    // In the control most find no descriptor: they wait in the kernel's queue, which has room for four thousand.
+    let connections = lab.vary(10_000, 3_000);
     let host = lab.host()?;
     lab.leaves_out(PORT..=PORT);
     let descriptors = lab.vary(20_000, 1000);
@@ -86,14 +87,13 @@ fn ten_thousand(lab: &Lab) -> Outcome {
     // The client's own limit is its affair: it raises it.
     let timeout = lab.vary(20, 1);
     let command = format!(
-        "chap-24 c10k 127.0.0.1 --connections {CONNECTIONS} --messages 20 --timeout {timeout} --hold"
+        "chap-24 c10k 127.0.0.1 --connections {connections} --messages 20 --timeout {timeout} --hold"
     );
     let client = host.start(&command)?;
-    let mut patience = 0;
-    while client.output().count("holding") == 0 && client.ended().is_none() && patience < 600 {
-        lab.watches_for(Duration::from_millis(100));
-        patience += 1;
-    }
+    let outcome = || client.output().count("holding") > 0 || client.ended().is_some();
+    lab.until("the client has asked everybody", || {
+        Check::new(outcome(), "it is still asking")
+    })?;
     let sockets = host.sockets()?;
     let established = sockets
         .iter()
@@ -106,11 +106,11 @@ fn ten_thousand(lab: &Lab) -> Outcome {
     let after = own_memory(server.pid().as_raw());
     lab.central(
         "the server's process has ten thousand connections",
-        equal(established as u64, CONNECTIONS),
+        equal(established as u64, connections),
     );
     lab.central(
         "every one of them is served",
-        equal(reported(&client, "asked once: "), Some(CONNECTIONS)),
+        equal(reported(&client, "asked once: "), Some(connections)),
     );
     lab.claim(
         "and the server lives",
@@ -155,15 +155,17 @@ fn emfile(lab: &Lab) -> Outcome {
         sockets.iter().filter(of_server).count()
     };
     // Those that it can take it takes; the others stay in the kernel's queue.
-    let mut taken = held();
-    loop {
-        lab.watches_for(Duration::from_millis(100));
-        let now = held();
-        if now == taken && now > 10 {
-            break;
+    let descriptors = || {
+        let entries = fs::read_dir(format!("/proc/{}/fd", server.pid()));
+        entries.map_or(0, Iterator::count) as u64
+    };
+    lab.until("the server has taken those that it can", || {
+        match lab.is_control() {
+            true => equal(held(), 100),
+            false => equal(descriptors(), DESCRIPTORS),
         }
-        taken = now;
-    }
+    })?;
+    let taken = held();
     let receives = |mut client: &TcpStream, patience: Duration| -> Result<bool, LabError> {
         client.set_read_timeout(Some(patience))?;
         let mut answer = [0; 4];
@@ -330,13 +332,7 @@ fn conversation(
 }
 
 /// Runs a design, with its system calls on record or at full speed.
-fn runs(
-    lab: &Lab,
-    host: &Host,
-    command: &str,
-    port: u16,
-    traced: bool,
-) -> Result<Outcomes, LabError> {
+fn runs(host: &Host, command: &str, port: u16, traced: bool) -> Result<Outcomes, LabError> {
     let command = format!("{command} --port {port}");
     let launch = host.program(&command);
     let server = if traced {
@@ -350,7 +346,6 @@ fn runs(
     // One round first: connections are accepted, children made, buffers there.
     let patience = Duration::from_millis(if traced { 700 } else { 300 });
     conversation(&clients[..], patience)?;
-    lab.watches_for(Duration::from_millis(50));
     let before = Instant::now();
     let (served, times) = conversation(&clients, patience)?;
     let own = family(&server);
@@ -394,8 +389,8 @@ fn models(lab: &Lab) -> Outcome {
     let mut port = PORT;
     for model in MODELS {
         let command = lab.vary(model.command, reactor);
-        let counted = runs(lab, &host, command, port, true)?;
-        let timed = runs(lab, &host, command, port + 1, false)?;
+        let counted = runs(&host, command, port, true)?;
+        let timed = runs(&host, command, port + 1, false)?;
         port += 2;
         rows.push(vec![
             model.name.to_string(),

@@ -42,7 +42,6 @@ fn counted(
     lab.until("the server waits again", || {
         server.blocks_in(&["epoll_wait"])
     })?;
-    lab.watches_for(Duration::from_millis(50));
     let begun = Instant::now();
     for number in 0..ANSWERS {
         if number == 1 {
@@ -54,7 +53,6 @@ fn counted(
             server.blocks_in(&["epoll_wait"])
         })?;
     }
-    lab.watches_for(Duration::from_millis(50));
     let calls = server.calls().all();
     let count = |name: &&str| {
         let counts = |call: &&SystemCall| {
