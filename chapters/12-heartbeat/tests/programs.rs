@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, connect, reset};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
@@ -49,13 +49,6 @@ fn pingclient(address: SocketAddr, arguments: &[&str]) -> Program {
         }
     }
     client(&["pingclient"], address, &arguments)
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    impatient(&stream);
-    stream
 }
 
 /// Nothing in these tests waits for ever: not read, not accept, not write, socket(7).

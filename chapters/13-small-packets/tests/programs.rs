@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread::spawn;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, awaits, reset};
+use drive::{Ending, Program, Signal, awaits, connect, reset};
 
 const PROGRAMS: [&str; 4] = ["batchwrite", "nagle", "window", "congestion"];
 
@@ -34,10 +34,6 @@ fn impatient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(limit).unwrap();
     stream.set_write_timeout(limit).unwrap();
     stream
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    impatient(TcpStream::connect(address).unwrap())
 }
 
 /// Waits until the server has read all that was sent to it, by its receive queue in the kernel's table, proc(5).

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, connect, reset};
 
 fn chap_16(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-16"));
@@ -22,13 +22,6 @@ fn server(program: &str, arguments: &[&str]) -> (Program, SocketAddr) {
 fn streamclient(address: SocketAddr, arguments: &[&str]) -> Program {
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     chap_16(&[&["streamclient", &host, "--port", &port], arguments].concat())
-}
-
-/// A connection on which nothing waits for ever.
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    impatient(stream)
 }
 
 fn impatient(stream: TcpStream) -> TcpStream {

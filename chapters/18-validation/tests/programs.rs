@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal};
+use drive::{Ending, Program, Signal, connect};
 use nix::sys::socket::{setsockopt, sockopt};
 
 fn chap_18(arguments: &[&str]) -> Program {
@@ -23,13 +23,6 @@ fn server(program: &str, arguments: &[&str]) -> (Program, SocketAddr) {
 fn client(program: &str, address: SocketAddr, arguments: &[&str]) -> Program {
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     chap_18(&[&[program, &host, "--port", &port], arguments].concat())
-}
-
-/// A connection on which nothing waits for ever.
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    impatient(stream)
 }
 
 fn impatient(stream: TcpStream) -> TcpStream {

@@ -1,12 +1,12 @@
 //! The lesson's programs, over real sockets.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use drive::{Ending, Program, Signal};
+use drive::{Ending, Program, Signal, asks, greedy};
 use nix::sys::resource::{Resource, setrlimit};
 
 fn command(arguments: &[&str]) -> Command {
@@ -47,11 +47,7 @@ fn crowded_server(taken: i32, limit: u64) -> (Program, String) {
 }
 
 fn connect(port: &str) -> TcpStream {
-    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
+    drive::connect(format!("127.0.0.1:{port}"))
 }
 
 fn echo(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
@@ -120,18 +116,7 @@ fn e3_end_of_input_and_two_lines_in_one_read() {
     let mut heard = String::new();
     connection.read_to_string(&mut heard).unwrap();
     assert_eq!(heard, "data1data2last");
-    // Nothing happens for a while: a client that spins would use all of it.
-    let stat = format!("/proc/{}/stat", client.pid());
-    let ticks = || -> u64 {
-        let stat = std::fs::read_to_string(&stat).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let (before, until) = (ticks(), Instant::now() + Duration::from_millis(300));
-    while Instant::now() < until {
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-    assert!(ticks() - before < 5);
+    client.rests();
     connection.write_all(b"Hi").unwrap();
     client.says("Hi").unwrap();
     drop(connection);
@@ -193,24 +178,8 @@ fn binary_bytes_are_data() {
 #[test]
 fn e1_05_a_client_that_does_not_read_delays_nobody() {
     let (_server, port) = selectserver("127.0.0.1");
-    let mut greedy = connect(&port);
-    greedy.set_nonblocking(true).unwrap();
     let mut other = connect(&port);
-    let (mut sent, mut refused) = (0, 0);
-    while refused < 20 {
-        match greedy.write(&[b'x'; 65536]) {
-            Ok(count) => (sent, refused) = (sent + count, 0),
-            Err(_) => refused += 1,
-        }
-        assert_eq!(echo(&mut other, b"data1"), b"data1");
-        assert!(sent < 1 << 26, "the server takes everything and keeps it");
-    }
-    // All of it comes back once it is read.
-    greedy.set_nonblocking(false).unwrap();
-    greedy.shutdown(Shutdown::Write).unwrap();
-    let mut back = Vec::new();
-    greedy.read_to_end(&mut back).unwrap();
-    assert_eq!(back.len(), sent);
+    greedy(connect(&port), || asks(&mut other, b"data1", b"data1"));
 }
 
 /// A reset ends one connection only, and no signal comes (E1.10).

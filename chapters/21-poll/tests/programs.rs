@@ -46,10 +46,7 @@ fn limited(arguments: &[&str], descriptors: u64) -> (Program, String) {
 }
 
 fn connect(port: &str) -> TcpStream {
-    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    let patience = Some(Duration::from_secs(20));
-    stream.set_read_timeout(patience).unwrap();
-    stream
+    drive::connect(format!("127.0.0.1:{port}"))
 }
 
 fn echo(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
@@ -64,22 +61,6 @@ fn hears(mut stream: TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
-}
-
-/// Processor time of a process: proc_pid_schedstat(5).
-fn used(program: &Program) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", program.pid())).unwrap();
-    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
-}
-
-/// Nothing happens for a while: a server that spins would use all of it.
-fn sleeps(program: &Program) {
-    let (before, until) = (used(program), Instant::now() + Duration::from_millis(300));
-    while Instant::now() < until {
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-    let used = used(program) - before;
-    assert!(used < Duration::from_millis(20), "{used:?}");
 }
 
 /// Sends until the server takes no more for a while, and returns how much it took.
@@ -174,7 +155,7 @@ fn e3_21_a_slow_reader_delays_nobody() {
         let sent = sends_until_refused(&mut slow);
         assert_eq!(echo(&mut other, b"data2"), b"data2");
         assert!(memory() - before < 256, "{} pages more", memory() - before);
-        sleeps(&server);
+        server.rests();
         // All of it comes back once it is read.
         slow.shutdown(Shutdown::Write).unwrap();
         assert_eq!(hears(slow), "x".repeat(sent));
@@ -278,7 +259,7 @@ fn e1_11_no_descriptor_left() {
         let complaint = "Error: accept: Too many open files (os error 24)";
         server.complains(complaint).unwrap();
         assert_eq!(echo(&mut clients[0], b"data1"), b"data1");
-        sleeps(&server);
+        server.rests();
         let complaints = server.err().text().lines().count();
         assert!(complaints < 50, "{complaints} complaints");
         let late = clients.split_off(15);
@@ -302,7 +283,7 @@ fn e1_10_a_reset_ends_one_client_only() {
         let complaint = "read: Connection reset by peer (os error 104)";
         server.complains(complaint).unwrap();
         assert_eq!(echo(&mut other, b"data2"), b"data2");
-        sleeps(&server);
+        server.rests();
     }
 }
 
@@ -319,7 +300,7 @@ fn e1_20_errors_and_ends_come_unasked() {
         let complaint = "send: Connection reset by peer (os error 104)";
         server.complains(complaint).unwrap();
         assert_eq!(echo(&mut other, b"data1"), b"data1");
-        sleeps(&server);
+        server.rests();
     }
 }
 

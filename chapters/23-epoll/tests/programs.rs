@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal, awaits};
+use drive::{Ending, Program, Signal, awaits, connect};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chap-23");
 
@@ -20,16 +20,6 @@ fn server(arguments: &[&str]) -> (Program, SocketAddr) {
     let server = chap_23(&[arguments, &["--port", "0"]].concat());
     let address = server.listens().unwrap();
     (server, address)
-}
-
-/// A connection on which nothing waits for ever.
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    let time = Some(Duration::from_secs(20));
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(time).unwrap();
-    stream.set_write_timeout(time).unwrap();
-    stream
 }
 
 fn heard(stream: &mut impl Read, length: usize) -> Vec<u8> {

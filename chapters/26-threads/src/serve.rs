@@ -19,6 +19,7 @@ pub fn serve(connection: &OwnedFd, client: SocketAddr) {
     }
 }
 
+/// The loop of lesson 25, as it is: what differs is who runs it.
 fn answer(connection: &OwnedFd) -> Result<(), CallError> {
     let mut message = [0; 4096];
     loop {

@@ -21,16 +21,6 @@ fn server(arguments: &[&str]) -> (Program, String) {
     (server, address)
 }
 
-/// How many threads, and how many descriptors, a program has.
-fn holds(server: &Program) -> (usize, usize) {
-    let count = |what| {
-        fs::read_dir(format!("/proc/{}/{what}", server.pid()))
-            .unwrap()
-            .count()
-    };
-    (count("task"), count("fd"))
-}
-
 const SERVERS: [&[&str]; 2] = [&["thread01"], &["thread02", "--threads", "3"]];
 
 #[test]
@@ -75,9 +65,9 @@ fn e3_a_client_that_leaves_takes_its_thread_and_descriptor_along() {
     for arguments in SERVERS {
         let (server, address) = server(arguments);
         awaits("the pool is not there", || {
-            holds(&server).0 == if arguments.len() == 1 { 1 } else { 4 }
+            server.threads().unwrap() == if arguments.len() == 1 { 1 } else { 4 }
         });
-        let before = holds(&server);
+        let before = (server.threads().unwrap(), server.descriptors().unwrap());
         for round in 0..40 {
             let mut stream = TcpStream::connect(&address).unwrap();
             asks(&mut stream, b"a", b"n");
@@ -85,7 +75,9 @@ fn e3_a_client_that_leaves_takes_its_thread_and_descriptor_along() {
                 reset(stream).unwrap();
             }
         }
-        awaits("something is left", || holds(&server) == before);
+        awaits("something is left", || {
+            (server.threads().unwrap(), server.descriptors().unwrap()) == before
+        });
         asks(&mut TcpStream::connect(&address).unwrap(), b"c", b"p");
         let resets = server
             .err()
@@ -119,7 +111,7 @@ fn a_client_without_a_thread_is_told() {
     }
     server.complains("Error: no thread for").unwrap();
     drop(streams);
-    awaits("the threads stay", || holds(&server).0 == 1);
+    awaits("the threads stay", || server.threads().unwrap() == 1);
     asks(&mut TcpStream::connect(address).unwrap(), b"c", b"p");
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use common::address::Listen;
 use common::descriptors::raise_limit;
 use common::say;
-use common::text::{printable, rot13};
+use common::text::{printable, rot13, without_end};
 use reactor::{DispatcherKind, End, Handler, Input, ServerOptions, TcpConnection, TcpServer};
 
 /// Answers many clients from one loop in one thread, rot13, and shows the loop's events on standard error
@@ -77,10 +77,4 @@ impl Rot13 {
             let _ = say!("{line}"); // that nobody reads it is no fault of the clients
         }
     }
-}
-
-/// A line without its end: the output has one of its own.
-fn without_end(text: &[u8]) -> &[u8] {
-    let line = text.strip_suffix(b"\n").unwrap_or(text);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }

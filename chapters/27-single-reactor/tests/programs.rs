@@ -43,15 +43,6 @@ fn command_server(arguments: &[&str]) -> (TempDir, Program, String) {
     (directory, server, address)
 }
 
-/// How many threads, and how many descriptors, a program has.
-fn holds(server: &Program) -> (usize, usize) {
-    let count = |what| {
-        let entries = fs::read_dir(format!("/proc/{}/{what}", server.pid()));
-        entries.unwrap().count()
-    };
-    (count("task"), count("fd"))
-}
-
 #[test]
 fn clients_are_answered_at_once_by_one_thread() {
     for bind in ["127.0.0.1", "::1"] {
@@ -63,7 +54,7 @@ fn clients_are_answered_at_once_by_one_thread() {
         asks(&mut second, b"\0\xffN\n\n", b"\0\xffA\n\n");
         drop(first);
         asks(&mut second, b"ccc\n", b"ppp\n");
-        assert_eq!(holds(&server).0, 1);
+        assert_eq!(server.threads().unwrap(), 1);
     }
 }
 
@@ -160,7 +151,7 @@ fn e1_05_a_client_that_does_not_read_delays_nobody() {
 #[test]
 fn e1_01_clients_that_leave_take_their_descriptors_along() {
     let (server, address) = rot13_server(&["--quiet"]);
-    let before = holds(&server);
+    let before = (server.threads().unwrap(), server.descriptors().unwrap());
     for round in 0..200 {
         let mut stream = TcpStream::connect(&address).unwrap();
         asks(&mut stream, b"a", b"n");
@@ -168,7 +159,9 @@ fn e1_01_clients_that_leave_take_their_descriptors_along() {
             reset(stream).unwrap();
         }
     }
-    awaits("something is left", || holds(&server) == before);
+    awaits("something is left", || {
+        (server.threads().unwrap(), server.descriptors().unwrap()) == before
+    });
     asks(&mut TcpStream::connect(&address).unwrap(), b"c", b"p");
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::address::Listen;
 use common::descriptors::raise_limit;
 use common::signal::StopSignal;
-use common::text::{printable, rot13};
+use common::text::{printable, rot13, without_end};
 use common::{Call, say};
 use reactor::{
     DispatcherKind, End, Handler, Input, ServerOptions, TcpConnection, TcpServer, Workers,
@@ -126,10 +126,4 @@ impl Rot13 {
             let _ = say!("{line}"); // that nobody reads it is no fault of the clients
         }
     }
-}
-
-/// A line without its end: the output has one of its own.
-fn without_end(text: &[u8]) -> &[u8] {
-    let line = text.strip_suffix(b"\n").unwrap_or(text);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal};
+use drive::{Ending, Program, Signal, connect};
 
 const HOSTS: [&str; 2] = ["127.0.0.1", "::1"];
 /// Each way to be an echo server. Two small buffers run out all the time.
@@ -46,17 +46,6 @@ fn server(arguments: &[&str], host: &str) -> (Program, String) {
     let server = chap_30(&[arguments, &["--port", "0", "--bind", host]].concat());
     let address = server.listens().unwrap().to_string();
     (server, address)
-}
-
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
-        .set_write_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
 }
 
 /// Sends the data and ends its own direction; what comes back until the end.
@@ -98,14 +87,6 @@ fn status(program: &Program, field: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
-}
-
-/// The processor time that it has used, of all its threads.
-fn processor_time(program: &Program) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid())).unwrap();
-    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
 }
 
 const WAYS: [&[&str]; 5] = [
@@ -226,17 +207,17 @@ fn e3_no_busy_wait() {
         let (mut peer, _) = listener.accept().unwrap();
         let mut data = [0; 512];
         peer.read_exact(&mut data).unwrap();
-        let (before, start) = (processor_time(&program), Instant::now());
+        let (before, start) = (program.processor_time().unwrap(), Instant::now());
         if way == ["aio01"] {
             until("it is busy", || {
-                processor_time(&program) - before >= Duration::from_millis(100)
+                program.processor_time().unwrap() - before >= Duration::from_millis(100)
             });
         } else {
             while start.elapsed() < Duration::from_millis(300) {
                 thread::sleep(Duration::from_millis(10));
             }
             assert!(
-                processor_time(&program) - before < Duration::from_millis(50),
+                program.processor_time().unwrap() - before < Duration::from_millis(50),
                 "{way:?}"
             );
         }
@@ -374,12 +355,12 @@ fn e3_a_slow_reader_is_bounded() {
             "{arguments:?}: {} KiB",
             status(&server, "VmRSS:")
         );
-        let before = processor_time(&server);
+        let before = server.processor_time().unwrap();
         for _ in 0..100 {
             asks(&mut fast, b"three");
         }
         assert!(
-            processor_time(&server) - before < Duration::from_millis(200),
+            server.processor_time().unwrap() - before < Duration::from_millis(200),
             "{arguments:?} spins"
         );
 
@@ -505,13 +486,13 @@ fn without_descriptors_it_waits() {
         server
             .complains("accept: Too many open files (os error 24)")
             .unwrap();
-        let before = processor_time(&server);
+        let before = server.processor_time().unwrap();
         for _ in 0..10 {
             asks(&mut clients[0], b"still here");
             thread::sleep(Duration::from_millis(30));
         }
         assert!(
-            processor_time(&server) - before < Duration::from_millis(100),
+            server.processor_time().unwrap() - before < Duration::from_millis(100),
             "{arguments:?} spins"
         );
         let mut last = clients.pop().unwrap();

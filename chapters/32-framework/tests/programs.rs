@@ -4,21 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, connect, reset};
 
 fn chap_32(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-32"));
     Program::start(arguments[0], command.args(arguments)).unwrap()
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    stream
 }
 
 fn asks(stream: &mut TcpStream) {

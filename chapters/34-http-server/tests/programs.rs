@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, connect, reset};
 
 fn chap_34(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-34"));
@@ -22,13 +22,6 @@ fn server(options: &[&str]) -> (Program, String) {
     let server = chap_34(&[options, &["--port", "0"]].concat());
     let address = server.listens().unwrap().to_string();
     (server, address)
-}
-
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    let patience = Some(Duration::from_secs(20));
-    stream.set_read_timeout(patience).unwrap();
-    stream
 }
 
 /// An answer: its head without the date, which is looked at, and its body.

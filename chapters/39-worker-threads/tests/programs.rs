@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drive::{Ending, Program, Signal, reset};
+use drive::{Ending, Program, Signal, awaits, connect, reset};
 
 fn chap_39(arguments: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chap-39"));
@@ -61,34 +61,8 @@ fn asks(mut stream: &TcpStream, question: &str) {
     stream.write_all(question.as_bytes()).unwrap();
 }
 
-fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    stream
-}
-
-fn awaits(what: &str, mut look: impl FnMut() -> bool) {
-    for _ in 0..10_000 {
-        if look() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("{what}");
-}
-
 fn descriptors(pid: impl std::fmt::Display) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-/// Processor time so far, in clock ticks: proc_pid_stat(5), fields 14 and 15.
-fn ticks(program: &Program) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid())).unwrap();
-    let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
-    let times = fields.skip(11).take(2);
-    times.map(|field| field.parse::<u64>().unwrap()).sum()
 }
 
 /// Memory in use, in KiB.
@@ -220,12 +194,10 @@ fn e1_05_clients_that_do_not_read_hold_nobody_up() {
         }
     }
     assert!(accepted < 1 << 30, "the server takes everything");
-    let before = ticks(&server);
     let client = connect(&address);
     asks(&client, "hello\n");
     hears(&client, "@hello\n");
-    thread::sleep(Duration::from_millis(300));
-    assert!(ticks(&server) - before < 10, "it spins");
+    server.rests();
     assert!(resident(&server) < 30_000, "{} KiB", resident(&server));
     drop(deaf); // with something unread: resets
     asks(&client, "hello\n");
@@ -269,9 +241,7 @@ fn e1_11_out_of_descriptors_clients_wait() {
     let address = server.listens().unwrap().to_string();
     let mut clients: Vec<_> = (0..16).map(|_| connect(&address)).collect();
     server.complains("Too many open files").unwrap();
-    let before = ticks(&server);
-    thread::sleep(Duration::from_millis(500));
-    assert!(ticks(&server) - before < 10, "it spins");
+    server.rests();
     asks(&clients[0], "x\n");
     hears(&clients[0], "@x\n");
     while clients.len() > 4 {
@@ -434,8 +404,11 @@ fn mistakes_are_mistakes() {
     let client = connect(&address);
     asks(&client, "x\n");
     hears(&client, "@x\n");
-    let before = ticks(&spins);
-    awaits("it does not spin", || ticks(&spins) > before + 20);
+    let used = || spins.processor_time().unwrap();
+    let before = used();
+    awaits("it does not spin", || {
+        used() > before + Duration::from_millis(200)
+    });
     drop((client, spins));
 
     let (closes, address) = server(&["--mistake", "close-at-once"]);
@@ -449,9 +422,12 @@ fn mistakes_are_mistakes() {
     let client = connect(&address);
     asks(&client, "x\n");
     thread::sleep(Duration::from_millis(300)); // a worker has it
-    let before = ticks(&told);
+    let used = || told.processor_time().unwrap();
+    let before = used();
     asks(&client, "y\n");
-    awaits("it does not spin", || ticks(&told) > before + 10);
+    awaits("it does not spin", || {
+        used() > before + Duration::from_millis(100)
+    });
     hears(&client, "@x\n@y\n");
     drop((client, told));
 

@@ -42,6 +42,13 @@ pub fn rot13(byte: u8) -> u8 {
     }
 }
 
+/// A line without its end, be it LF or CR LF: where it is shown, the output has an end of its own.
+pub fn without_end(line: &[u8]) -> &[u8] {
+    let end = [&b"\r\n"[..], b"\n"];
+    let rest = end.iter().find_map(|end| line.strip_suffix(*end));
+    rest.unwrap_or(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +67,19 @@ mod tests {
             printable(b"a\0b\r\n\x1b[0m\xff").to_string(),
             r"a\0b\r\n\x1b[0m\xff"
         );
+    }
+
+    #[test]
+    fn one_end_is_taken_off_a_line() {
+        for (line, rest) in [
+            ("a\r\n", "a"),
+            ("a\n", "a"),
+            ("a\n\n", "a\n"),
+            ("a\r", "a\r"),
+            ("a", "a"),
+            ("", ""),
+        ] {
+            assert_eq!(without_end(line.as_bytes()), rest.as_bytes());
+        }
     }
 }

@@ -19,10 +19,11 @@
 mod program;
 mod reset;
 mod stream;
+mod usage;
 mod wait;
 
 pub use nix::sys::signal::Signal;
 pub use program::{DriveError, End, Ending, Keeper, Program};
 pub use reset::reset;
 pub use stream::{Line, Matched, Stream};
-pub use wait::{asks, awaits};
+pub use wait::{asks, awaits, connect, greedy};

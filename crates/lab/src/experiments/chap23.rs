@@ -320,16 +320,20 @@ fn rdhup(lab: &Lab) -> Outcome {
         server.says("client closed")?;
     }
 
+    // The kernel wakes twice for a FIN, and for a reset: for what there is to read, and for the connection's new state.
+    // Edge-triggered, a loop that is quick enough is told of both.
+    let once = |fd: &str| {
+        let mut told = told(&server, fd);
+        told.dedup();
+        told
+    };
     lab.central(
         "a half-close is told as readable and RDHUP",
-        equal(told(&server, &closed), ["EPOLLIN|EPOLLRDHUP"]),
+        equal(once(&closed), ["EPOLLIN|EPOLLRDHUP"]),
     );
-    // The kernel wakes for the error, and again for the end of the connection. Edge-triggered, both can be told.
-    let mut reset = told(&server, &reset);
-    reset.dedup();
     lab.central(
         "a reset as readable, RDHUP, HUP and ERR",
-        equal(reset, ["EPOLLIN|EPOLLERR|EPOLLHUP|EPOLLRDHUP"]),
+        equal(once(&reset), ["EPOLLIN|EPOLLERR|EPOLLHUP|EPOLLRDHUP"]),
     );
     let last = told(&server, &both).pop().unwrap_or_default();
     lab.central(
