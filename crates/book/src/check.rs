@@ -1,6 +1,6 @@
 //! Reads the whole book and says what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,10 @@ use anyhow::Context;
 
 use crate::include::{Expanded, Place};
 use crate::links::Pages;
-use crate::{Found, Problem, blocks, include, lesson, links, page, questions, summary};
+use crate::study::Written;
+use crate::{
+    Found, Problem, blocks, glossary, include, lesson, links, page, questions, summary, tree,
+};
 
 /// A book, read and checked.
 #[derive(Debug)]
@@ -41,9 +44,16 @@ pub fn check(docs: &Path) -> anyhow::Result<Book> {
     let listed = summary::listed(&table, &sources, &mut found);
     problems.extend(found.of("docs/src/SUMMARY.md"));
 
+    let runs = docs.join(include::RUNS);
+    let mut found = Found::default();
+    let tree = tree::read(&root, &runs, &mut found)?;
+    problems.extend(found.of("README.md"));
+
     let mut pages = Pages::new();
     let mut text = BTreeMap::new();
-    let present = summary::present(&sources, &docs.join(include::RUNS))
+    let mut written = BTreeMap::new();
+    let parts = [runs.clone(), docs.join(include::MEASURED)];
+    let present = summary::present(&sources, &parts)
         .with_context(|| format!("list {}", sources.display()))?;
     for path in &present {
         let mut found = Found::default();
@@ -61,6 +71,7 @@ pub fn check(docs: &Path) -> anyhow::Result<Book> {
         let expanded = include::expand(&source, &blocks, place, &mut found);
         pages.insert(path.clone(), page::read(&source, &expanded, &mut found));
         text.insert(path.clone(), expanded);
+        written.insert(path.clone(), (source, blocks));
         problems.extend(found.of(&name(path)));
     }
     for path in &present {
@@ -74,8 +85,25 @@ pub fn check(docs: &Path) -> anyhow::Result<Book> {
     let mut found = Found::default();
     let toml = read(&docs.join("questions.toml"))?;
     let list = questions::read(&toml, &mut found);
-    questions::check_list(&list, &toml, &pages, &mut found);
+    questions::check_list(&list, &toml, &pages, &tree, &mut found);
     problems.extend(found.of("docs/questions.toml"));
+
+    let included = text.values().flat_map(|text| &text.includes);
+    let included: BTreeSet<_> = included.map(|(file, _)| root.join(file)).collect();
+    let mut found = Found::default();
+    tree.check_shown(&included, &runs, &mut found);
+    problems.extend(found.of("docs/src/lab"));
+
+    let mut found = Found::default();
+    let terms = match written.get(Path::new(glossary::PAGE)) {
+        Some((source, _)) => glossary::read(source, &mut found),
+        None => Vec::new(),
+    };
+    problems.extend(found.of(&name(Path::new(glossary::PAGE))));
+
+    let mut found = Found::default();
+    tree.study.check_files(&root, &mut found);
+    problems.extend(found.of("exercises"));
 
     let mut answered = 0;
     for (path, page) in &pages {
@@ -83,8 +111,23 @@ pub fn check(docs: &Path) -> anyhow::Result<Book> {
         links::check(path, page, &pages, &sources, &mut found);
         answered += questions::check_page(path, &list, &pages, &mut found);
         check_page(page, &text[path], &mut found);
-        if !page.planned && is_lesson(path, &root) {
-            lesson::check(page, &mut found);
+        let (source, blocks) = &written[path];
+        tree.check_page(path, page, blocks, &mut found);
+        let as_written = Written {
+            source,
+            blocks,
+            expanded: &text[path],
+            page,
+        };
+        let chapter = tree.chapter(path).filter(|_| !page.planned);
+        tree.study
+            .check_page(chapter.as_deref(), as_written, &mut found);
+        if !page.planned && tree::is_chapter(path) {
+            lesson::check_facts(source, &mut found);
+            glossary::check_page(source, &terms, &mut found);
+            if tree.is_lesson(path) {
+                lesson::check(page, &mut found);
+            }
         }
         problems.extend(found.of(&name(path)));
     }
@@ -122,11 +165,6 @@ fn check_page(page: &page::Page, expanded: &Expanded, found: &mut Found) {
             format!("a page that is not written yet has `{status}` on its first line"),
         );
     }
-}
-
-/// A lesson is a chapter with programs of its own.
-fn is_lesson(path: &Path, root: &Path) -> bool {
-    root.join("chapters").join(path.with_extension("")).is_dir()
 }
 
 fn name(path: &Path) -> String {

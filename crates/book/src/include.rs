@@ -12,6 +12,9 @@ use crate::blocks::Block;
 /// Where the lab writes what its runs showed, in the book's directory: parts of pages.
 pub const RUNS: &str = "src/lab";
 
+/// Where the benchmark writes what it has measured: tables and plots.
+pub const MEASURED: &str = "src/bench";
+
 /// Where drawings are that no run can make.
 const PICTURES: &str = "pictures";
 
@@ -24,6 +27,8 @@ pub struct Expanded {
     origin: Vec<usize>,
     /// And where in the text it begins.
     starts: Vec<usize>,
+    /// The files that were included, by their paths in the workspace, with the line of the directive.
+    pub includes: Vec<(PathBuf, usize)>,
 }
 
 impl Expanded {
@@ -76,7 +81,8 @@ pub fn expand(source: &str, blocks: &[Block], place: Place, found: &mut Found) -
         };
         let indent = &line[..line.len() - line.trim_start().len()];
         match directive.and_then(|target| included(&target, block.is_some(), place)) {
-            Ok(lines) => {
+            Ok((name, lines)) => {
+                expanded.includes.push((name, number));
                 let ends_it = |line: &String| {
                     block.is_some_and(|block| line.trim_start().starts_with(&block.fence))
                 };
@@ -141,17 +147,26 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(known)
 }
 
-/// The lines that a directive stands for.
-fn included(target: &Target, in_block: bool, place: Place) -> Result<Vec<String>, String> {
+/// The file that a directive names, by its path in the workspace, and the lines that the directive stands for.
+fn included(
+    target: &Target,
+    in_block: bool,
+    place: Place,
+) -> Result<(PathBuf, Vec<String>), String> {
     let path = normal(&place.here.join(&target.path));
-    let Ok(name) = path.strip_prefix(place.root) else {
+    let Ok(file) = path.strip_prefix(place.root) else {
         return Err(format!("`{}` is outside the workspace", target.path));
     };
-    let name = name.display().to_string();
+    let name = file.display().to_string();
     let run = path.strip_prefix(place.docs.join(RUNS)).ok();
-    if !in_block && run.is_none() && !path.starts_with(place.docs.join(PICTURES)) {
+    let parts = [RUNS, MEASURED, PICTURES];
+    if !in_block
+        && !parts
+            .iter()
+            .any(|part| path.starts_with(place.docs.join(part)))
+    {
         return Err(format!(
-            "`{name}` outside a code block: only docs/{RUNS} and docs/{PICTURES} may be included there"
+            "`{name}` outside a code block: only docs/{RUNS}, docs/{MEASURED} and docs/{PICTURES} may be included there"
         ));
     }
     let text = match fs::read_to_string(&path) {
@@ -184,11 +199,12 @@ fn included(target: &Target, in_block: bool, place: Place) -> Result<Vec<String>
             None => format!("`{name}` is empty"),
         });
     }
-    Ok(if target.anchor.is_some() {
+    let lines = if target.anchor.is_some() {
         without_indent(&lines)
     } else {
         lines.into_iter().map(str::to_owned).collect()
-    })
+    };
+    Ok((file.to_owned(), lines))
 }
 
 /// In Markdown a blank line ends a block of HTML, and the XML declaration has no place inside a page.

@@ -17,14 +17,58 @@ pub const SECTIONS: [&str; 10] = [
     "Answers",
 ];
 
-/// Notes what a lesson's page lacks.
-pub fn check(page: &Page, found: &mut Found) {
-    if !page.classes.contains("facts") {
+/// What the box of facts at the head of a chapter says, in this order. More may follow.
+const FACTS: [&str; 3] = ["Minutes", "Before this", "Man pages"];
+
+/// Notes what is missing in the box of facts at the head of a chapter's page.
+pub fn check_facts(source: &str, found: &mut Found) {
+    let mut lines = (1..).zip(source.lines());
+    let Some((start, _)) = lines.find(|(_, line)| *line == r#"<div class="facts">"#) else {
         found.at(
             1,
-            "a lesson begins with its facts: <div class=\"facts\">, minutes, prerequisites, man pages",
+            "a chapter begins with its facts: <div class=\"facts\">, minutes, what to read before, man pages",
         );
+        return;
+    };
+    if source
+        .lines()
+        .take(start)
+        .any(|line| line.starts_with("## "))
+    {
+        found.at(start, "the facts stand before the first section");
     }
+    let fact = |line: &str| {
+        let (name, value) = line.strip_prefix("- **")?.split_once(":** ")?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let facts: Vec<_> = lines
+        .take_while(|(_, line)| *line != "</div>")
+        .filter_map(|(_, line)| fact(line))
+        .collect();
+    for (index, name) in FACTS.iter().enumerate() {
+        let value = facts.get(index).filter(|(known, _)| known == name);
+        let is_good = value.is_some_and(|(_, value)| match *name {
+            "Minutes" => value.parse::<u32>().is_ok_and(|minutes| minutes > 0),
+            _ => value.contains(char::is_alphabetic),
+        });
+        if !is_good {
+            found.at(
+                start,
+                format!(
+                    "fact {} is `- **{name}:** …`{}",
+                    index + 1,
+                    match *name {
+                        "Minutes" => ", a number",
+                        _ => "",
+                    }
+                ),
+            );
+        }
+    }
+}
+
+/// Notes the sections that a lesson's page lacks, or has in another order.
+pub fn check(page: &Page, found: &mut Found) {
     let sections = page.headings.iter().filter(|(level, ..)| *level == 2);
     let mut before = None;
     for (_, text, line) in sections {

@@ -12,12 +12,16 @@
 //! | [`links`] | where the links of all pages lead |
 //! | [`summary`] | the table of contents and the pages that it lists |
 //! | [`questions`] | the course's questions, and which of them are answered |
-//! | [`lesson`] | the sections that every lesson's page has |
+//! | [`lesson`] | the facts and sections that every lesson's page has |
+//! | [`tree`] | the lessons, programs and experiments, all of which the pages show |
+//! | [`study`] | the exercises of a page's chapter, with their answers, and its quiz |
+//! | [`glossary`] | the terms, and whether a page links them where it first uses them |
 //! | [`check`] | all of it together |
 //! | [`render`] | mdBook |
 
 pub mod blocks;
 pub mod check;
+pub mod glossary;
 pub mod html;
 pub mod include;
 pub mod lesson;
@@ -25,7 +29,9 @@ pub mod links;
 pub mod page;
 pub mod questions;
 pub mod render;
+pub mod study;
 pub mod summary;
+pub mod tree;
 
 use std::fmt;
 

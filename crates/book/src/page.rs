@@ -25,10 +25,10 @@ pub struct Page {
     pub headings: Vec<(u8, String, usize)>,
     /// What it links to, with the line. Pictures are in it too.
     pub links: Vec<(String, usize)>,
-    /// The classes of its HTML elements.
-    pub classes: HashSet<String>,
     /// Its answered questions.
     pub questions: Vec<Question>,
+    /// Names and short commands in its text, `like this`, with the line.
+    pub code: Vec<(String, usize)>,
 }
 
 /// A question on a page: `<details class="question" id="…"><summary>…</summary> … </details>`.
@@ -189,7 +189,11 @@ impl Reader<'_> {
                 self.anchor(&id, line);
                 self.page.links.push((format!("#footnote-{name}"), line));
             }
-            Event::Text(text) | Event::Code(text) => self.text(&text),
+            Event::Text(text) => self.text(&text),
+            Event::Code(text) => {
+                self.text(&text);
+                self.page.code.push((text.to_string(), line));
+            }
             Event::SoftBreak | Event::HardBreak => self.text("\n"),
             _ => {}
         }
@@ -230,6 +234,15 @@ impl Reader<'_> {
     }
 
     fn html(&mut self, text: &str, offset: usize) {
+        if let Some(link) = text
+            .find("](")
+            .filter(|_| !self.in_svg && !text.contains("<svg"))
+        {
+            self.found.at(
+                self.expanded.line_of(offset + link),
+                "Markdown within HTML is shown as it stands: leave a blank line before it",
+            );
+        }
         for piece in html::pieces(text) {
             match piece {
                 Piece::Text(text) => self.text(text),
@@ -267,9 +280,6 @@ impl Reader<'_> {
             ),
             _ => {}
         }
-        let classes = tag.attribute("class").unwrap_or_default();
-        let classes = classes.split_whitespace().map(str::to_owned);
-        self.page.classes.extend(classes);
         if let Some(id) = tag.attribute("id").or(tag.attribute("name")) {
             // A drawing's own ids (arrow heads) are the same in every drawing, and nobody links to them.
             if self.in_svg {

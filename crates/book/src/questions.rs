@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::links::Pages;
+use crate::tree::Tree;
 use crate::{Found, line_of};
 
 /// The list, as it stands in the file.
@@ -49,7 +50,7 @@ pub fn read(text: &str, found: &mut Found) -> Questions {
 }
 
 /// Notes what is wrong with the list itself.
-pub fn check_list(list: &Questions, text: &str, pages: &Pages, found: &mut Found) {
+pub fn check_list(list: &Questions, text: &str, pages: &Pages, tree: &Tree, found: &mut Found) {
     let mut known = HashMap::new();
     for expected in &list.question {
         let line = line_of(text, expected.id.span().start);
@@ -62,6 +63,16 @@ pub fn check_list(list: &Questions, text: &str, pages: &Pages, found: &mut Found
         }
         if expected.asks.trim().is_empty() {
             found.at(line, format!("`{id}` asks nothing"));
+        }
+        for name in &expected.shown_by {
+            if !tree.shows(name) {
+                found.at(
+                    line,
+                    format!(
+                        "`{id}` is shown by `{name}`, which is neither an experiment nor a program"
+                    ),
+                );
+            }
         }
     }
 }

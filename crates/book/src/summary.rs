@@ -38,8 +38,8 @@ pub fn listed(summary: &str, sources: &Path, found: &mut Found) -> Vec<PathBuf> 
     pages
 }
 
-/// Every page in a directory and those below it, by its path there. Parts of pages that the lab has written are none.
-pub fn present(sources: &Path, runs: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every page in a directory and those below it, by its path there. Parts of pages, which programs have written, are none.
+pub fn present(sources: &Path, parts: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut pages = Vec::new();
     let mut directories = vec![sources.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -47,7 +47,7 @@ pub fn present(sources: &Path, runs: &Path) -> io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let path = entry.path();
             if entry.file_type()?.is_dir() {
-                directories.extend((path != runs).then_some(path));
+                directories.extend((!parts.contains(&path)).then_some(path));
             } else if path.extension().is_some_and(|kind| kind == "md") {
                 let path = path.strip_prefix(sources).unwrap_or(&path);
                 pages.push(path.to_owned());

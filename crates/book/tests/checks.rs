@@ -30,6 +30,17 @@ received 5 bytes: data1
 <!-- ANCHOR_END: server -->
 ";
 
+/// What the workspace says of itself.
+const README: &str = "\
+# Course
+
+| lesson | programs | experiments |
+|---|---|---|
+| `chap-11` a lesson | `talk` | 1 |
+
+Chapters 1 and 9 are pages of the book without programs.
+";
+
 /// A workspace with a book in it.
 struct Fixture(TempDir);
 
@@ -60,6 +71,11 @@ impl Fixture {
             "chapters/11-lesson/src/main.rs",
             "fn main() {\n    // ANCHOR: say\n    if true {\n        println!();\n    }\n    // ANCHOR_END: say\n}\n",
         );
+        fixture.write(
+            "chapters/11-lesson/Cargo.toml",
+            "[package]\nname = \"chap-11\"\n",
+        );
+        fixture.write("README.md", README);
         fixture.write("docs/src/lab/11-close.md", RUN);
         fixture.write(
             "docs/pictures/buffer.svg",
@@ -92,12 +108,17 @@ impl Fixture {
         book.problems.iter().map(ToString::to_string).collect()
     }
 
-    /// Asserts that this one thing is found, there, and nothing else.
+    /// Asserts that this one thing is found, there in the book, and nothing else.
     fn fails(&self, place: &str, what: &str) {
+        self.fails_at(&format!("docs/{place}"), what);
+    }
+
+    /// The same, anywhere in the workspace.
+    fn fails_at(&self, place: &str, what: &str) {
         let problems = self.problems();
         assert_eq!(problems.len(), 1, "{problems:#?}");
         assert!(
-            problems[0].starts_with(&format!("docs/{place}: ")),
+            problems[0].starts_with(&format!("{place}: ")),
             "{problems:#?}"
         );
         assert!(problems[0].contains(what), "{problems:#?}");
@@ -117,12 +138,13 @@ impl Fixture {
 /// A lesson's page in which nothing is wrong.
 fn lesson() -> String {
     let mut page = String::from(
-        "# A lesson\n\n<div class=\"facts\">\n\n- **Minutes:** 5\n\n</div>\n\n## The question\n\nAn [RST](terms.md#rst).\n",
+        "# A lesson\n\n<div class=\"facts\">\n\n- **Minutes:** 5\n- **Before this:** nothing\n- **Man pages:** \
+         tcp(7)\n\n</div>\n\n## The question\n\nAn [RST](terms.md#rst).\n",
     );
     for section in &book::lesson::SECTIONS[1..] {
         page.push_str(&format!("\n## {section}\n"));
         page.push_str(match *section {
-            "Run" => "\n```sh\ncargo run -p chap-11\n```\n",
+            "Run" => "\n```sh\ncargo run -p chap-11 -- talk\n```\n",
             "Observe" => {
                 "\n{{#include lab/11-close.md:ladder}}\n\n{{#include lab/11-close.md:server}}\n\n<div \
                  class=\"ladder\">\n{{#include ../pictures/buffer.svg}}\n</div>\n"
@@ -191,6 +213,15 @@ fn a_link_to_an_anchor_that_is_not_there() {
 fn a_link_in_html_is_followed_too() {
     let (fixture, place) = changed("[RST](terms.md#rst)", "<a href=\"terms.md#fin\">x</a>");
     fixture.fails(&place, "no anchor `fin`");
+}
+
+#[test]
+fn a_link_in_markdown_within_html() {
+    let (fixture, place) = changed(
+        "An [RST](terms.md#rst).",
+        "<div>An [RST](terms.md#rst).</div>",
+    );
+    fixture.fails(&place, "leave a blank line");
 }
 
 #[test]
@@ -333,7 +364,8 @@ fn a_question_of_a_page_that_is_still_to_be_written() {
         "docs/questions.toml",
         "[[question]]\nid = \"q-12-1\"\npage = \"12-later.md\"\nasks = \"When?\"\n",
     );
-    fixture.lesson("<!-- status: planned -->\n\n# A lesson\n");
+    fixture
+        .lesson("<!-- status: planned -->\n\n# A lesson\n\n{{#include lab/11-close.md:ladder}}\n");
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
@@ -378,13 +410,17 @@ fn an_entry_without_its_page_and_a_page_without_its_entry() {
 #[test]
 fn a_page_that_is_not_written_and_does_not_say_so() {
     let fixture = Fixture::new();
-    fixture.write("docs/src/12-later.md", "# Later\n\nNot written yet.\n");
-    fixture.fails("src/12-later.md:3", "status: planned");
+    let term = "<dfn id=\"rst\">RST</dfn>";
     fixture.write(
-        "docs/src/12-later.md",
-        "# Later\n\n<!-- status: planned -->\n",
+        "docs/src/terms.md",
+        &format!("# Terms\n\n{term}. Not written yet.\n"),
     );
-    fixture.fails("src/12-later.md:3", "on the first line");
+    fixture.fails("src/terms.md:3", "status: planned");
+    fixture.write(
+        "docs/src/terms.md",
+        &format!("# Terms\n\n<!-- status: planned -->\n\n{term}\n"),
+    );
+    fixture.fails("src/terms.md:3", "on the first line");
 }
 
 #[test]
@@ -408,9 +444,6 @@ fn a_lesson_without_a_section_or_with_one_out_of_order() {
         &format!("src/{LESSON}:{}", line + 4),
         "`More` is not a section",
     );
-
-    let (fixture, _) = changed("class=\"facts\"", "");
-    fixture.fails(&format!("src/{LESSON}:1"), "facts");
 }
 
 #[test]
@@ -441,6 +474,310 @@ fn a_page_that_loads_something_from_the_network() {
     fixture.fails(&place, "<script>");
 }
 
+#[test]
+fn facts_that_are_missing_wrong_or_out_of_order() {
+    let (fixture, _) = changed("class=\"facts\"", "");
+    fixture.fails(&format!("src/{LESSON}:1"), "begins with its facts");
+    for (from, to, fact) in [
+        ("- **Minutes:** 5", "- **Minutes:** some", "fact 1"),
+        (
+            "- **Before this:** nothing",
+            "- **Before this:** ",
+            "fact 2",
+        ),
+        ("- **Man pages:** tcp(7)", "- **RFC:** 9293", "fact 3"),
+        (
+            "- **Before this:** nothing\n",
+            "- **RFC:** 9293\n- **Before this:** nothing\n",
+            "fact 2",
+        ),
+    ] {
+        let page = lesson();
+        assert!(page.contains(from), "{from}");
+        let fixture = Fixture::new();
+        fixture.lesson(&page.replace(from, to));
+        let problems = fixture.problems();
+        assert!(
+            problems[0].starts_with("docs/src/11-lesson.md:3: "),
+            "{problems:#?}"
+        );
+        assert!(problems[0].contains(fact), "{problems:#?}");
+    }
+    let (fixture, place) = changed("<div class=\"facts\">", "## More\n\n<div class=\"facts\">");
+    let problems = fixture.problems();
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("before the first section")),
+        "{place} {problems:#?}"
+    );
+}
+
+#[test]
+fn a_program_that_its_page_does_not_name() {
+    let fixture = Fixture::new();
+    fixture.write("README.md", &README.replace("`talk`", "`talk` `listen`"));
+    fixture.fails(
+        &format!("src/{LESSON}:1"),
+        "`listen` of chap-11 is not named on its page",
+    );
+    // In the text it counts as well as in a command.
+    fixture.lesson(&lesson().replace("An [RST]", "The program `listen`, an [RST]"));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_command_that_names_what_is_not_there() {
+    for (command, what) in [
+        (
+            "cargo run -p chap-11 -- walk",
+            "chap-11 has no program `walk`",
+        ),
+        ("cargo run -q -p chap-12 -- talk", "no package `chap-12`"),
+        ("cargo test --package chap-12", "no package `chap-12`"),
+        ("scripts/dance", "no `scripts/dance`"),
+    ] {
+        // The lesson's own command stays, so that its program is named.
+        let page = lesson().replace(
+            "## Explain\n",
+            &format!("## Explain\n\n```sh\n{command}\n```\n"),
+        );
+        let fixture = Fixture::new();
+        fixture.lesson(&page);
+        fixture.fails(
+            &format!("src/{LESSON}:{}", line_of(&page, command) - 1),
+            what,
+        );
+    }
+    for (name, what) in [
+        ("chap-11 walk", "chap-11 has no program `walk`"),
+        ("11/open", "no experiment `11/open`"),
+        ("scripts/talk 11/open", "no experiment `11/open`"),
+        ("cargo run -p lab -- run 11/open", "no package `lab`"),
+    ] {
+        let (fixture, place) = changed("An [RST]", &format!("`{name}` and an [RST]"));
+        fixture.write("scripts/talk", "");
+        fixture.fails(&place, what);
+    }
+    let (fixture, _) = changed(
+        "An [RST]",
+        "`chap-11 talk`, `chap-11 --help`, `scripts/talk 11/close`, `10.0.0.0/8` and an [RST]",
+    );
+    fixture.write("scripts/talk", "");
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn an_experiment_that_no_page_shows() {
+    let fixture = Fixture::new();
+    fixture.write("docs/src/lab/11-shut-rd.md", RUN);
+    fixture.write("README.md", &README.replace("| 1 |", "| 2 |"));
+    fixture.fails("src/lab:1", "no page shows `11/shut-rd`");
+}
+
+#[test]
+fn a_readme_that_says_what_is_not_so() {
+    let fixture = Fixture::new();
+    fixture.write("README.md", &README.replace("| 1 |", "| 2 |"));
+    fixture.fails_at("README.md:5", "`chap-11` has 1 experiments");
+
+    let row = "| `chap-11` a lesson | `talk` | 1 |\n";
+    fixture.write("README.md", &README.replace(row, &row.repeat(2)));
+    fixture.fails_at("README.md:6", "`chap-11` is listed twice");
+    fixture.write(
+        "README.md",
+        &README.replace(row, &(row.to_owned() + &row.replace("11", "12"))),
+    );
+    fixture.fails_at("README.md:6", "`chap-12` is listed twice, or is no package");
+    fixture.write("README.md", &README.replace(row, ""));
+    let problems = fixture.problems();
+    assert!(
+        problems[0].starts_with("README.md:1: the table of lessons has no row for `chap-11`"),
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn an_answer_that_is_shown_by_nothing() {
+    let fixture = Fixture::new();
+    let list = "[[question]]\nid = \"q-11-1\"\npage = \"11-lesson.md\"\nasks = \"Why?\"\nshown_by = [\"talk\", \"See\"]\n";
+    fixture.lesson(&lesson().replace("See `11/close`", "See `talk`"));
+    fixture.write("docs/questions.toml", list);
+    fixture.fails("questions.toml:2", "shown by `See`, which is neither");
+}
+
+#[test]
+fn a_chapter_without_programs() {
+    let fixture = Fixture::new();
+    let page = "# Later\n\n<div class=\"facts\">\n\n- **Minutes:** 5\n- **Before this:** nothing\n- **Man pages:** tcp(7)\n\n</div>\n";
+    fixture.write("docs/src/12-later.md", page);
+    let problems = fixture.problems();
+    assert!(
+        problems[0].starts_with("docs/src/12-later.md:1: a chapter without a directory"),
+        "{problems:#?}"
+    );
+    fixture.write("README.md", &README.replace("1 and 9", "1, 9 and 12"));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_term_that_is_not_linked_where_it_is_first_used() {
+    let fixture = Fixture::new();
+    let glossary = "# Glossary\n\n<dfn id=\"fin\">FIN</dfn> (结束标志). x\n";
+    fixture.write("docs/src/glossary.md", glossary);
+    fixture.write(
+        "docs/src/SUMMARY.md",
+        "- [a](11-lesson.md)\n- [b](terms.md)\n- [c](12-later.md)\n- [d](glossary.md)\n",
+    );
+    let page = lesson().replace("An [RST]", "A FIN, an [RST]");
+    fixture.lesson(&page);
+    fixture.fails(
+        &format!("src/{LESSON}:{}", line_of(&page, "A FIN")),
+        "`FIN` is used here first",
+    );
+    fixture.lesson(&page.replace("A FIN", "A [FIN](glossary.md#fin)"));
+    assert_eq!(fixture.problems(), [""; 0]);
+    fixture.write("docs/src/glossary.md", &glossary.replace("结束标志", "end"));
+    fixture.fails("src/glossary.md:3", "`FIN` has no Chinese name");
+}
+
+/// An entry of an exercise, with its answer.
+const ENTRY: &str = "\
+## Exercises
+
+### Mend it
+
+```sh
+scripts/exercise 11/half-close
+```
+
+<details class=\"solution\">
+<summary>A solution</summary>
+
+```rust
+{{#include ../../exercises/11-half-close/solution.rs:answer}}
+```
+
+</details>
+";
+
+/// A book with an exercise, and this on the lesson's page in place of its section "Exercises".
+fn with_exercise(entry: &str) -> Fixture {
+    let fixture = Fixture::new();
+    let answer = "// ANCHOR: answer\nfn main() {}\n// ANCHOR_END: answer\n";
+    for file in ["solution.rs", "exercise.rs"] {
+        fixture.write(&format!("exercises/11-half-close/{file}"), answer);
+    }
+    fixture.write("exercises/Cargo.toml", "[package]\nname = \"exercises\"\n");
+    fixture.write("scripts/exercise", "");
+    fixture.lesson(&lesson().replace("## Exercises\n", entry));
+    fixture
+}
+
+#[test]
+fn an_exercise_has_an_entry_and_an_answer() {
+    assert_eq!(with_exercise(ENTRY).problems(), [""; 0]);
+
+    let line = line_of(&lesson(), "## Exercises");
+    with_exercise("## Exercises\n").fails(
+        &format!("src/{LESSON}:{line}"),
+        "exercise `11/half-close` has no entry",
+    );
+    // An entry in another section is none.
+    let elsewhere = ENTRY.replace("## Exercises", "## Exercises\n\n## Answers");
+    let problems = with_exercise(&elsewhere).problems();
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("`11/half-close` has no entry")),
+        "{problems:#?}"
+    );
+    let unanswered = &ENTRY[..ENTRY.find("<details").unwrap()];
+    with_exercise(unanswered).fails(
+        &format!("src/{LESSON}:{}", line + 4),
+        "no answer below it that includes exercises/11-half-close/solution.rs",
+    );
+    let below_another = ENTRY.replace("<details", "### More\n\n<details");
+    with_exercise(&below_another)
+        .fails(&format!("src/{LESSON}:{}", line + 4), "no answer below it");
+}
+
+#[test]
+fn an_answer_that_is_not_folded_away() {
+    let open = ENTRY.replace("<details class=\"solution\">", "<details>");
+    let line = line_of(&lesson().replace("## Exercises\n", &open), "solution.rs");
+    with_exercise(&open).fails(
+        &format!("src/{LESSON}:{line}"),
+        "<details class=\"solution\">",
+    );
+    let scaffold = ENTRY.replace(
+        "</details>",
+        "```rust\n{{#include ../../exercises/11-half-close/exercise.rs}}\n```\n\n</details>",
+    );
+    let line = line_of(
+        &lesson().replace("## Exercises\n", &scaffold),
+        "exercise.rs",
+    );
+    with_exercise(&scaffold).fails(&format!("src/{LESSON}:{line}"), "its solution.rs only");
+}
+
+#[test]
+fn an_exercise_that_is_not_there_or_belongs_elsewhere() {
+    let fixture = with_exercise(ENTRY);
+    fixture.remove("exercises/11-half-close/exercise.rs");
+    fixture.fails_at(
+        "exercises:1",
+        "exercise `11/half-close` has no exercises/11-half-close/exercise.rs",
+    );
+
+    let more = format!("{ENTRY}\n```sh\nscripts/exercise 11/other\n```\n");
+    let line = line_of(&lesson().replace("## Exercises\n", &more), "11/other") - 1;
+    with_exercise(&more).fails(&format!("src/{LESSON}:{line}"), "no exercise `11/other`");
+
+    let fixture = with_exercise(&format!("{ENTRY}\n```sh\nscripts/exercise 2/other\n```\n"));
+    for file in ["solution.rs", "exercise.rs"] {
+        fixture.write(&format!("exercises/02-other/{file}"), "");
+    }
+    fixture.fails(
+        &format!("src/{LESSON}:{line}"),
+        "exercise `2/other` belongs to another chapter",
+    );
+}
+
+#[test]
+fn a_quiz_is_named_on_its_page_and_nowhere_else() {
+    let line = line_of(&lesson(), "## Predict");
+    let place = format!("src/{LESSON}:{line}");
+    let with_quiz = |predict: &str| {
+        let fixture = Fixture::new();
+        fixture.write("crates/lab/src/quiz/chap11.rs", "");
+        fixture.write("crates/lab/src/quiz/mod.rs", "");
+        fixture.write("scripts/quiz", "");
+        fixture.lesson(&lesson().replace("## Predict\n", &format!("## Predict\n{predict}")));
+        fixture
+    };
+    assert_eq!(with_quiz("\nOr: `scripts/quiz 11`.\n").problems(), [""; 0]);
+    with_quiz("").fails(&place, "names the chapter's quiz once: `scripts/quiz 11`");
+    with_quiz("\n`scripts/quiz 11` `scripts/quiz 11`\n").fails(&place, "once");
+
+    let fixture = with_quiz("\n`scripts/quiz 11` `scripts/quiz 12`\n");
+    fixture.fails(
+        &format!("src/{LESSON}:{}", line + 2),
+        "no quiz of chapter `12`",
+    );
+    fixture.write("crates/lab/src/quiz/chap12.rs", "");
+    fixture.fails(
+        &format!("src/{LESSON}:{}", line + 2),
+        "quiz `12` belongs to another chapter",
+    );
+    let fixture = with_quiz("\n`scripts/quiz 11`\n");
+    fixture.remove("crates/lab/src/quiz/chap11.rs");
+    fixture.fails(
+        &format!("src/{LESSON}:{}", line + 2),
+        "no quiz of chapter `11`",
+    );
+}
+
 /// The program lists what is wrong, builds nothing, and says so with its exit status.
 #[test]
 fn the_program_builds_nothing_from_a_book_that_is_wrong() {
@@ -450,7 +787,7 @@ fn the_program_builds_nothing_from_a_book_that_is_wrong() {
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(
-            complaint.contains("docs/src/11-lesson.md:11: link to `terms.md#fin`"),
+            complaint.contains("docs/src/11-lesson.md:13: link to `terms.md#fin`"),
             "{complaint}"
         );
         assert!(
@@ -517,12 +854,15 @@ fn checking_leaves_nothing_behind() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     let names: HashSet<_> = names.collect();
-    assert_eq!(names, HashSet::from(["docs".into(), "chapters".into()]));
+    assert_eq!(
+        names,
+        HashSet::from(["docs".into(), "chapters".into(), "README.md".into()])
+    );
 }
 
 #[test]
 fn what_mdbook_warns_of_is_an_error() {
-    let (fixture, _) = changed("An [RST]", "<div>An [RST]");
+    let (fixture, _) = changed("An [RST](terms.md#rst).", "<div>An RST.");
     let output = fixture.run(&["--check"]);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -582,10 +922,13 @@ fn the_template_passes() {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/template.md");
     let fixture = Fixture::new();
     fixture.lesson("<!-- status: planned -->\n\n# A lesson\n");
-    fixture.write("docs/src/05-read-write.md", "# R\n");
+    fixture.write(
+        "docs/src/05-read-write.md",
+        "<!-- status: planned -->\n\n# R\n",
+    );
     fixture.write(
         "docs/src/glossary.md",
-        "# G\n\n<dfn id=\"half-close\">x</dfn>\n",
+        "# G\n\n<dfn id=\"half-close\">half-close</dfn> (半关闭). x\n",
     );
     fixture.write(
         "docs/src/11-close-shutdown.md",
@@ -604,6 +947,20 @@ fn the_template_passes() {
     let claims = "<!-- ANCHOR: claims -->\n- it holds\n<!-- ANCHOR_END: claims -->\n";
     let run = RUN.replace("server", "graceclient") + claims;
     fixture.write("docs/src/lab/11-close.md", &run);
+    fixture.write("docs/src/lab/11-exit-sends-fin.md", &run);
+    fixture.write(
+        "docs/src/terms.md",
+        "# Terms\n\n{{#include lab/11-exit-sends-fin.md:ladder}}\n",
+    );
+    fixture.write(
+        "README.md",
+        &README.replace("`talk` | 1", "`graceserver` | 2"),
+    );
+    fixture.write(
+        "chapters/11-close-shutdown/Cargo.toml",
+        "[package]\nname = \"chap-11\"\n",
+    );
+    fixture.remove("chapters/11-lesson/Cargo.toml");
     fixture.write(
         "chapters/11-close-shutdown/src/graceserver.rs",
         "// ANCHOR: answer\nx();\n// ANCHOR_END: answer\n",

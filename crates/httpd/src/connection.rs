@@ -61,6 +61,8 @@ enum Step {
 type Connection<'a> = TcpConnection<'a, HttpConnection>;
 
 impl Handler for HttpConnection {
+    const PEER_SPEAKS_FIRST: bool = true;
+
     fn connected(&mut self, connection: &mut Connection) {
         self.state.counters.accepted.add(1);
         self.seat = self.state.counters.take_seat(connection.peer());

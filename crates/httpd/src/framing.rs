@@ -20,7 +20,8 @@ pub enum Body {
 /// What these fields say.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Framing {
-    pub(crate) host: Option<Place>,
+    /// The value's place in the header.
+    host: Option<Place>,
     length: Option<u64>,
     codings: Codings,
     close: bool,
@@ -45,14 +46,23 @@ enum Codings {
 
 impl Framing {
     /// Takes notice of a field. Its name is compared whole, and without regard to case.
-    #[inline(always)]
-    pub(crate) fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+    #[inline]
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8], at: Place) -> Result<(), Refusal> {
         match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value, at),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings(value),
             _ => Ok(()),
+        }
+    }
+
+    /// Exactly one, and a valid one: RFC 9112 section 3.2.
+    fn host(&mut self, value: &[u8], at: Place) -> Result<(), Refusal> {
+        match self.host.replace(at) {
+            None if is_authority(value) => Ok(()),
+            _ => Err(Refusal::Host),
         }
     }
 

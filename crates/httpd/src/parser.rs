@@ -43,12 +43,15 @@ pub struct Head {
     pub(crate) authority: Place,
     /// The version is HTTP/1.0 (not 1.1 or a later 1.x).
     pub(crate) old: bool,
-    /// Name and value of each field.
+    /// Where the header starts: behind the request line.
+    pub(crate) header: u32,
+    /// Name and value of each field, as places in the header.
     pub(crate) fields: Vec<(Place, Place)>,
     /// The fields that say where the request ends and what becomes of the connection.
     pub(crate) framing: Framing,
-    /// The last valid value of a Host field.
-    known_host: Vec<u8>,
+    /// The header that these two are of, with its empty line; nothing if it was not whole and valid. Clients ask for one thing
+    /// after another with the same header: the next one is compared with it, and only read if it differs.
+    known: Vec<u8>,
 }
 
 /// What a line turned out to be.
@@ -76,25 +79,30 @@ impl Head {
             progress.searched = bytes.len() as u32;
             return self.cut(bytes, progress, limits);
         }
-        let (mut at, mut line_end) = (begun.line as usize, 0);
-        self.fields.clear();
-        self.framing = Framing::default();
-        if at == 0 {
+        let mut start = begun.line as usize;
+        if start == 0 {
             match self.request_line(bytes)? {
-                Line::Whole(end) if end - 2 <= limits.request_line => (at, line_end) = (end, end),
+                Line::Whole(end) if end - 2 <= limits.request_line => start = end,
                 Line::Cut => {
                     progress.searched = bytes.len() as u32;
                     return self.cut(bytes, progress, limits);
                 }
                 _ => return Err(Refusal::RequestLineTooLong),
             }
+            if !self.known.is_empty() && bytes[start..].starts_with(&self.known) {
+                return self.complete(start, progress);
+            }
         }
+        self.known.clear();
+        self.fields.clear();
+        self.framing = Framing::default();
+        let (header, mut at) = (&bytes[start..], 0);
         loop {
-            match self.field_line(bytes, at)? {
+            match self.field_line(header, at)? {
                 Line::Whole(end) => at = end,
                 Line::Cut => {
                     *progress = Progress {
-                        line: at as u32,
+                        line: (start + at) as u32,
                         searched: bytes.len() as u32,
                     };
                     return self.cut(bytes, progress, limits);
@@ -106,20 +114,34 @@ impl Head {
             }
         }
         let length = at + 2;
-        *progress = Progress::default();
         if begun.line > 0 {
             // The lines of earlier calls are known to be valid, and no more: other requests have used the table since.
-            return self.parse(&bytes[..length], progress, limits);
+            *progress = Progress::default();
+            return self.parse(&bytes[..start + length], progress, limits);
         }
-        if length - line_end > limits.header {
+        if length > limits.header {
             return Err(Refusal::FieldsTooLarge);
         }
+        self.known.extend_from_slice(&header[..length]);
+        self.complete(start, progress)
+    }
+
+    /// The header that starts at `start` is known: do its fields agree with each other and with the request line?
+    #[inline(always)]
+    fn complete(
+        &mut self,
+        start: usize,
+        progress: &mut Progress,
+    ) -> Result<Option<usize>, Refusal> {
+        *progress = Progress::default();
+        self.header = start as u32;
         let host = self.framing.check(self.old)?;
         if self.authority == (0, 0) {
             // The host of an absolute target takes precedence, RFC 9112 section 3.2.2.
+            let host = host.map(|(from, to)| (self.header + from, self.header + to));
             self.authority = host.unwrap_or_default();
         }
-        Ok(Some(length))
+        Ok(Some(start + self.known.len()))
     }
 
     /// The request of which this is the head, without its body: for tools and tests. `bytes` are those that were read.
@@ -232,37 +254,22 @@ impl Head {
         Ok(host_end)
     }
 
-    /// Exactly one, and a valid one: RFC 9112 section 3.2. Most clients of a server know it by the same name, which need not
-    /// be looked at twice.
-    #[inline(always)]
-    fn host(&mut self, value: &[u8], place: Place) -> Result<(), Refusal> {
-        if self.framing.host.replace(place).is_some() {
-            return Err(Refusal::Host);
-        }
-        if value.is_empty() || value != self.known_host {
-            if !is_authority(value) {
-                return Err(Refusal::Host);
-            }
-            self.known_host.clear();
-            self.known_host.extend_from_slice(value);
-        }
-        Ok(())
-    }
-
     // ANCHOR: field_line
     /// `Name: value`. A line that begins with white space would continue the one before (obs-fold): refused, as its name is
     /// empty, RFC 9112 section 5.2.
     #[inline(always)]
     fn field_line(&mut self, bytes: &[u8], start: usize) -> Result<Line, Refusal> {
         let line = &bytes[start..];
-        let name = span_of_token(line);
-        match &line[name..] {
-            [b':', ..] if name > 0 => {}
-            [] => return Ok(Line::Cut),
-            [b'\r', b'\n', ..] if name == 0 => return Ok(Line::Empty),
-            [b'\r'] if name == 0 => return Ok(Line::Cut),
-            [b'\r' | b'\n', ..] if name == 0 => return Err(Refusal::LineEnd),
-            _ => return Err(Refusal::FieldName),
+        let name = match line {
+            [b'\r', b'\n', ..] => return Ok(Line::Empty),
+            [] | [b'\r'] => return Ok(Line::Cut),
+            [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
+            line => span_of_token(line),
+        };
+        match line.get(name) {
+            Some(b':') if name > 0 => {}
+            None => return Ok(Line::Cut),
+            Some(_) => return Err(Refusal::FieldName),
         }
         let mut value = name + 1;
         while matches!(line.get(value), Some(b' ' | b'\t')) {
@@ -280,20 +287,10 @@ impl Head {
             |from: usize, length: usize| ((start + from) as u32, (start + from + length) as u32);
         let value = place(value, text.len());
         self.fields.push((place(0, name), value));
-        match &line[..name] {
-            host if is_host(host) => self.host(text, value)?,
-            name => self.framing.field(name, text)?,
-        }
+        self.framing.field(&line[..name], text, value)?;
         Ok(Line::Whole(start + end + 2))
     }
     // ANCHOR_END: field_line
-}
-
-/// Is it `Host`, in whatever case? Four letters are a word, in which one bit of each byte is the case.
-#[inline(always)]
-fn is_host(name: &[u8]) -> bool {
-    let word = name.try_into().map(u32::from_le_bytes);
-    word.is_ok_and(|word| word | 0x2020_2020 == u32::from_le_bytes(*b"host"))
 }
 
 /// HTTP/1.0, or one that is like 1.1: a later 1.x, RFC 9110 section 2.5.

@@ -61,9 +61,8 @@ impl<'a> Request<'a> {
         &self.bytes[place.0 as usize..place.1 as usize]
     }
 
-    /// For what the parser lets through as ASCII only.
     fn text(&self, place: Place) -> &'a str {
-        str::from_utf8(self.at(place)).unwrap_or_default()
+        ascii(self.at(place))
     }
 
     /// The method.
@@ -115,19 +114,16 @@ impl<'a> Request<'a> {
 
     /// All header fields in their order: name and value. Values may contain bytes that are not UTF-8.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        let this = *self;
-        let fields = this.head.fields.iter();
-        fields.map(move |&(name, value)| (this.text(name), this.at(value)))
+        let header = &self.bytes[self.head.header as usize..];
+        let at = |place: Place| &header[place.0 as usize..place.1 as usize];
+        let fields = self.head.fields.iter();
+        fields.map(move |&(name, value)| (ascii(at(name)), at(value)))
     }
 
     /// The values of every field with this name, whatever its case.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let this = *self;
-        let fields = this.head.fields.iter();
-        fields.filter_map(move |&(place, value)| {
-            let same = this.at(place).eq_ignore_ascii_case(name.as_bytes());
-            same.then(|| this.at(value))
-        })
+        let fields = self.fields();
+        fields.filter_map(move |(its, value)| its.eq_ignore_ascii_case(name).then_some(value))
     }
 
     /// The value of the first field with this name, if it is text.
@@ -155,4 +151,9 @@ impl<'a> Request<'a> {
     pub(crate) fn persists(&self) -> bool {
         self.head.framing.persists(self.head.old)
     }
+}
+
+/// For what the parser lets through as ASCII only.
+fn ascii(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
 }

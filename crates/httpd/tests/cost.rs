@@ -1,139 +1,17 @@
 //! What a request costs: system calls, allocations, and what an idle connection holds, counted.
-//!
-//! The counting of system calls needs no tracer: this program defines the C library's `recv`, `send` and so on itself, and
-//! the linker prefers ours. Each counts, for its thread, and makes the system call.
 
+#[path = "../../reactor/tests/support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use counting::{Calls, costs, live};
 use httpd::{Files, Limits, Method, Options, Routes};
-use nix::libc;
 use support::*;
-
-const NAMES: [&str; 10] = [
-    "recv",
-    "write",
-    "send",
-    "sendmsg",
-    "epoll_wait",
-    "epoll_ctl",
-    "shutdown",
-    "close",
-    "sendfile",
-    "fstat",
-];
-
-thread_local! {
-    static CALLS: [Cell<u64>; NAMES.len()] = const { [const { Cell::new(0) }; NAMES.len()] };
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    static LIVE: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(index: usize) {
-    CALLS.with(|calls| calls[index].set(calls[index].get() + 1));
-}
-
-/// A C function that counts and passes its arguments on to the system call.
-macro_rules! counted {
-    ($($index:literal $name:ident $number:ident ($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
-        // SAFETY: the signature is that of the C library's function, and so is what it does.
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            count($index);
-            // SAFETY: the caller vouches for the arguments. libc::syscall sets errno as the function would.
-            unsafe { libc::syscall(libc::$number, $($argument),*) as $result }
-        }
-    )* };
-}
-
-counted! {
-    1 write SYS_write(fd: i32, data: *const c_void, length: usize) -> isize;
-    3 sendmsg SYS_sendmsg(fd: i32, message: *const libc::msghdr, flags: i32) -> isize;
-    4 epoll_wait SYS_epoll_wait(fd: i32, events: *mut libc::epoll_event, most: i32, timeout: i32) -> i32;
-    5 epoll_ctl SYS_epoll_ctl(fd: i32, what: i32, which: i32, event: *mut libc::epoll_event) -> i32;
-    6 shutdown SYS_shutdown(fd: i32, how: i32) -> i32;
-    7 close SYS_close(fd: i32) -> i32;
-    8 sendfile SYS_sendfile(to: i32, from: i32, offset: *mut libc::off_t, length: usize) -> isize;
-    9 fstat SYS_fstat(fd: i32, about: *mut libc::stat) -> i32;
-}
-
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn recv(fd: i32, data: *mut c_void, length: usize, flags: i32) -> isize {
-    count(0);
-    let nobody = std::ptr::null_mut::<c_void>();
-    // SAFETY: recv(2) is recvfrom(2) without an address.
-    unsafe { libc::syscall(libc::SYS_recvfrom, fd, data, length, flags, nobody, nobody) as isize }
-}
-
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn send(fd: i32, data: *const c_void, length: usize, flags: i32) -> isize {
-    count(2);
-    let nobody = std::ptr::null::<c_void>();
-    // SAFETY: send(2) is sendto(2) without an address.
-    unsafe { libc::syscall(libc::SYS_sendto, fd, data, length, flags, nobody, 0) as isize }
-}
-
-struct Counting;
-
-impl Counting {
-    fn note(change: i64) {
-        if change > 0 {
-            ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        }
-        LIVE.with(|live| live.set(live.get() + change));
-    }
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::note(layout.size() as i64);
-        // SAFETY: the caller vouches for the layout.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Self::note(-(layout.size() as i64));
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::note(size as i64);
-        LIVE.with(|live| live.set(live.get() - layout.size() as i64));
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-type Calls = BTreeMap<&'static str, u64>;
-
-fn calls() -> [u64; NAMES.len()] {
-    CALLS.with(|calls| std::array::from_fn(|index| calls[index].get()))
-}
-
-/// The system calls and allocations of what `work` does in this thread.
-fn costs(work: impl FnOnce()) -> (Calls, u64) {
-    let (before, allocations) = (calls(), ALLOCATIONS.get());
-    work();
-    let allocations = ALLOCATIONS.get() - allocations;
-    let spent = NAMES.into_iter().zip(calls()).zip(before);
-    let spent = spent.map(|((name, now), before)| (name, now - before));
-    (spent.filter(|one| one.1 > 0).collect(), allocations)
-}
 
 fn service() -> ByHand {
     let routes = Routes::new()
@@ -267,9 +145,9 @@ fn e2_14_requests_and_connections_leave_nothing_behind() {
         assert_eq!(event_loop.event_loop.connections(), 0);
     };
     rounds(100);
-    let before = LIVE.get();
+    let before = live();
     rounds(1000);
-    assert_eq!(LIVE.get(), before);
+    assert_eq!(live(), before);
 }
 
 /// User memory of a connection that waits for its next request, in bytes.
@@ -291,9 +169,9 @@ fn an_idle_connection_is_small() {
         event_loop.settle();
     };
     open(&mut clients);
-    let before = LIVE.get();
+    let before = live();
     open(&mut clients);
-    let each = (LIVE.get() - before) / COUNT as i64;
+    let each = (live() - before) / COUNT as i64;
     println!("{each} bytes per idle connection");
     assert!(each < 512, "{each}");
 }

@@ -155,7 +155,7 @@ pub fn report() -> String {
 }
 
 /// What may forbid namespaces here, and how to allow them.
-fn remedies() -> Vec<String> {
+pub fn remedies() -> Vec<String> {
     let number = |path: &str| {
         fs::read_to_string(path)
             .ok()

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use crate::check::Check;
 use crate::error::LabError;
+use crate::exercises;
 use crate::lab::{Shared, wait_a_little};
 use crate::namespace::Namespace;
 use crate::net::proc;
@@ -250,6 +251,15 @@ impl Host {
             drawn: None,
             prepare: None,
         }
+    }
+
+    /// The program that an exercise is about, with its arguments, to be drawn under this name: the solution, and in the control
+    /// what the learner has made of it.
+    pub fn exercise(&self, name: &str, arguments: &str) -> Launch<'_> {
+        let shared = &self.inner.shared;
+        let [unsolved, solution] = exercises::binaries(shared.id);
+        let program = if shared.control() { unsolved } else { solution };
+        self.program(&format!("{program} {arguments}")).named(name)
     }
 
     /// Does something in the host's network: what a program of the lesson would not do.
@@ -533,6 +543,8 @@ impl Launch<'_> {
 
         let plain = if program.starts_with("chap-") || program == "midterm" {
             arguments.first()
+        } else if exercises::is_binary(program) {
+            self.name.as_ref()
         } else {
             None
         };

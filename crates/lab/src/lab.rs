@@ -34,6 +34,8 @@ pub struct Lab {
 
 /// What hosts and programs need of the lab.
 pub(crate) struct Shared {
+    /// The id of the experiment or exercise.
+    pub(crate) id: &'static str,
     pub(crate) clock: Clock,
     pub(crate) programs: Programs,
     /// The run's own empty directory, in which the programs start.
@@ -76,6 +78,11 @@ impl Shared {
         self.isolated
     }
 
+    /// Whether this is the control, or a learner's attempt at an exercise.
+    pub(crate) fn control(&self) -> bool {
+        self.control
+    }
+
     pub(crate) fn happened(&self, at: Duration, what: What) {
         self.book().events.push(Event { at, what });
     }
@@ -113,6 +120,7 @@ impl Shared {
 
 impl Lab {
     pub(crate) fn new(
+        id: &'static str,
         programs: Programs,
         directory: PathBuf,
         isolated: bool,
@@ -120,6 +128,7 @@ impl Lab {
         trace_all: bool,
     ) -> Self {
         let shared = Shared {
+            id,
             clock: Clock::start(),
             programs,
             directory,
@@ -291,6 +300,12 @@ impl Lab {
     pub fn eventually(&self, sentence: &str, look: impl FnMut() -> Check) {
         let check = look_for(self.patience(), look);
         self.state(sentence, check, false);
+    }
+
+    /// The claim that the experiment is about, where it takes a moment to become so.
+    pub fn central_eventually(&self, sentence: &str, look: impl FnMut() -> Check) {
+        let check = look_for(self.patience(), look);
+        self.state(sentence, check, true);
     }
 
     /// Waits until something is so, to go on with the story. To be used for what the kernel does; for what a program

@@ -27,8 +27,10 @@
 //! | [`host`], [`process`], [`wire`] | hosts, programs on them, what is between them |
 //! | [`packet`], [`packets`], [`check`] | what was seen, and questions about it |
 //! | [`net`], [`tracer`], [`observe`] | how it is seen: netlink, packet sockets, ptrace |
-//! | [`run`], [`report`], [`render`], [`doctor`] | running, telling, writing down, and what this machine allows |
+//! | [`run`], [`report`], [`render`], [`states`], [`doctor`] | running, telling, writing down, and what this machine allows |
 //! | [`experiments`] | all of them, a file for each chapter |
+//! | [`quiz`] | questions about them, which their runs decide |
+//! | [`exercises`] | programs to mend, and the stories that tell whether they are |
 
 mod assemble;
 mod browser;
@@ -36,6 +38,7 @@ pub mod check;
 pub mod clock;
 pub mod doctor;
 pub mod error;
+pub mod exercises;
 pub mod experiment;
 pub mod experiments;
 pub mod files;
@@ -49,11 +52,13 @@ pub mod packet;
 pub mod packets;
 pub mod process;
 pub mod programs;
+pub mod quiz;
 pub mod record;
 pub mod render;
 pub mod report;
 pub mod run;
 pub mod sandbox;
+pub mod states;
 pub mod tracer;
 pub mod users;
 pub mod version;

@@ -1,12 +1,16 @@
 //! The command line of the lab.
 
+mod command {
+    pub mod exercise;
+}
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, bail, ensure};
@@ -14,10 +18,11 @@ use clap::{Args, Parser};
 use lab::experiment::Experiment;
 use lab::ladder::{self, TextOptions};
 use lab::programs::{Programs, workspace};
-use lab::render::{self, Written};
+use lab::quiz;
+use lab::render::{self, Compared, Written};
 use lab::run::{Bench, Report, Status};
 use lab::sandbox::{self, Sandbox};
-use lab::{doctor, experiments, files, report};
+use lab::{doctor, experiments, files, report, states};
 
 /// The lab: runs the course's experiments on this kernel and shows what happened.
 #[derive(Parser)]
@@ -31,6 +36,13 @@ enum Command {
     },
     /// Runs experiments and shows their ladders; exit code 1 when a claim does not hold
     Run(RunArgs),
+    /// Asks what will happen, then runs it and says who was right
+    Quiz {
+        /// Experiments (11/close) or chapters (11, chap-11); lists the quizzes if there is none
+        which: Vec<String>,
+        #[command(flatten)]
+        look: Look,
+    },
     /// Writes what the book shows of the experiments; files that still are true stay as they are
     Render {
         #[command(flatten)]
@@ -38,7 +50,14 @@ enum Command {
         /// Rewrite every file
         #[arg(long)]
         force: bool,
+        /// Write nothing; exit code 1 when a file shows what the lab no longer shows
+        #[arg(long, conflicts_with = "force")]
+        check: bool,
     },
+    /// Runs your program for an exercise; exit code 1 until it is solved. Without an exercise, lists them
+    Exercise(command::exercise::ExerciseArgs),
+    /// Draws TCP's state diagram for the book, with the edges in its ladders; `render` does it, too
+    States,
     /// Says what this machine allows, and the remedy for what it does not
     Doctor,
 }
@@ -63,6 +82,22 @@ struct RunArgs {
     /// Run each control as well: the same story with one change, in which the central claims must fail
     #[arg(long)]
     controls: bool,
+    #[command(flatten)]
+    look: Look,
+    /// Write the packets of the one experiment to a file for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Write the ladder of the one experiment to a file, as a picture
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write the results to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// How a run is shown.
+#[derive(Args)]
+struct Look {
     /// Show the programs' system calls in the ladder
     #[arg(long)]
     syscalls: bool,
@@ -75,22 +110,24 @@ struct RunArgs {
     /// Width of the ladder in characters (the terminal's where it is one)
     #[arg(long)]
     width: Option<usize>,
-    /// Write the packets of the one experiment to a file for Wireshark
-    #[arg(long, value_name = "FILE")]
-    pcap: Option<PathBuf>,
-    /// Write the ladder of the one experiment to a file, as a picture
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Write the results to a file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::List { which } => list(&which),
         Command::Run(args) => run(&args),
-        Command::Render { selection, force } => render(&selection, force),
+        Command::Quiz { which, .. } if which.is_empty() => print(&quiz::list()).map(|()| true),
+        Command::Quiz { which, look } => hold_quizzes(&which, &look),
+        Command::Render {
+            selection,
+            check: true,
+            ..
+        } => check(&selection),
+        Command::Render {
+            selection, force, ..
+        } => render(&selection, force),
+        Command::Exercise(args) => command::exercise::run(&args),
+        Command::States => draw_states(),
         Command::Doctor => print(&doctor::report()).map(|()| true),
     };
     match outcome {
@@ -142,20 +179,22 @@ fn prepare(selection: &Selection, trace: bool) -> anyhow::Result<(Bench, Vec<Exp
     chosen.retain(|experiment| selection.slow || !experiment.slow || by_name(experiment));
     let packages: BTreeSet<String> = chosen.iter().flat_map(Experiment::packages).collect();
     let programs = Programs::build(&packages.into_iter().collect::<Vec<_>>())?;
+    Ok((enter(programs, trace), chosen))
+}
+
+/// Enters the sandbox, and says so where there is none.
+fn enter(programs: Programs, trace: bool) -> Bench {
     let sandbox = sandbox::enter();
     if let Sandbox::Loopback { why } = &sandbox {
         eprintln!(
             "No namespaces of our own ({why}): only what runs on this machine's loopback. See: lab doctor"
         );
     }
-    Ok((
-        Bench {
-            sandbox,
-            programs,
-            trace,
-        },
-        chosen,
-    ))
+    Bench {
+        sandbox,
+        programs,
+        trace,
+    }
 }
 
 /// Runs experiments, several at a time, and hands each result to `each` as it comes.
@@ -199,14 +238,14 @@ fn run_all(
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
-    let (bench, chosen) = prepare(&args.selection, args.syscalls)?;
+    let (bench, chosen) = prepare(&args.selection, args.look.syscalls)?;
     if (args.pcap.is_some() || args.svg.is_some()) && chosen.len() != 1 {
         bail!(
             "--pcap and --svg take one experiment, and {} were chosen",
             chosen.len()
         );
     }
-    let options = text_options(args);
+    let options = text_options(&args.look);
     let alone = chosen.len() == 1;
     let reports = run_all(&bench, &chosen, args.jobs, args.controls, |report| {
         let failed = matches!(report.status, Status::Fail(_) | Status::Discovery(_));
@@ -244,22 +283,48 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
     }))
 }
 
+/// Questions first, then the run that decides them.
+fn hold_quizzes(which: &[String], look: &Look) -> anyhow::Result<bool> {
+    for word in which {
+        let known = quiz::all().any(|quiz| quiz.is_meant_by(word));
+        ensure!(known, "there is no quiz {word:?}; see: lab quiz");
+    }
+    let meant = |quiz: &&quiz::Quiz| which.iter().any(|word| quiz.is_meant_by(word));
+    let quizzes: Vec<_> = quiz::all().filter(meant).collect();
+    let selection = Selection {
+        which: quizzes.iter().map(|quiz| quiz.experiment.into()).collect(),
+        slow: true,
+    };
+    let (bench, _) = prepare(&selection, look.syscalls)?;
+    let (input, out) = (stdin(), stdout());
+    let options = text_options(look);
+    let mut terminal =
+        quiz::ask::Terminal::new(input.lock(), out.lock(), options, input.is_terminal());
+    quiz::hold(&mut terminal, &bench, &quizzes).context("the quiz's terminal")
+}
+
 /// In continuous integration every kernel should be known.
 fn strict() -> bool {
     std::env::var_os("CI").is_some()
 }
 
-fn text_options(args: &RunArgs) -> TextOptions {
+fn text_options(look: &Look) -> TextOptions {
     let terminal = stdout().is_terminal();
     TextOptions {
-        width: args
+        width: look
             .width
             .or_else(|| terminal_width().filter(|_| terminal))
             .unwrap_or(120),
-        colour: terminal && std::env::var_os("NO_COLOR").is_none(),
-        full: args.full,
-        verbose: args.verbose,
+        colour: terminal && wants_colour(),
+        full: look.full,
+        verbose: look.verbose,
     }
+}
+
+/// See https://no-color.org/; and a terminal that calls itself dumb has none.
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
 fn terminal_width() -> Option<usize> {
@@ -293,7 +358,55 @@ fn render(selection: &Selection, force: bool) -> anyhow::Result<bool> {
         }
         let _ = print(&(line + "\n"));
     });
+    draw_states()?;
     Ok(all_passed
         .into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+/// Compares what the book shows with what the lab shows now.
+fn check(selection: &Selection) -> anyhow::Result<bool> {
+    let docs = workspace().join("docs");
+    let (bench, chosen) = prepare(selection, false)?;
+    let all_agree = AtomicBool::new(true);
+    run_all(&bench, &chosen, 2, false, |report| {
+        let id = report.experiment.id;
+        let (agrees, text) = match render::compare_often(&docs, &bench, report) {
+            Ok(None) => (
+                !matches!(report.status, Status::Fail(_)),
+                report::line(report),
+            ),
+            Ok(Some(Compared::Same)) => (true, format!("= {id}")),
+            Ok(Some(Compared::OtherKernel(kernel))) => {
+                (true, format!("– {id}: the book shows what {kernel} does"))
+            }
+            Ok(Some(Compared::Missing)) => (
+                false,
+                format!("✗ {id}: the book has no run of it; see: lab render {id}"),
+            ),
+            Ok(Some(Compared::Differs(lines))) => (
+                false,
+                format!(
+                    "✗ {id}: the book shows something else (-); see: lab render {id}\n    {}",
+                    lines.join("\n    ")
+                ),
+            ),
+            Err(error) => (false, format!("✗ {id}: {error}")),
+        };
+        all_agree.fetch_and(agrees, Ordering::Relaxed);
+        let _ = print(&(text + "\n"));
+    });
+    Ok(all_agree.into_inner())
+}
+
+fn draw_states() -> anyhow::Result<bool> {
+    let docs = workspace().join("docs");
+    let path = states::path(&docs);
+    let written =
+        states::write(&docs).with_context(|| format!("{} from the ladders", path.display()))?;
+    print(match written {
+        Written::Same => "= the state diagram\n",
+        Written::New | Written::Changed => "✓ the state diagram written\n",
+    })?;
+    Ok(true)
 }

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::exercises;
+
 /// Where the built programs are.
 #[derive(Debug, Default, Clone)]
 pub struct Programs {
@@ -32,50 +34,30 @@ impl Programs {
         if packages.is_empty() {
             return Ok(Self::default());
         }
-        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-        let mut command = Command::new(&cargo);
-        command.args([
-            "build",
-            "--quiet",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ]);
-        command
-            .arg("--manifest-path")
-            .arg(workspace().join("Cargo.toml"));
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
+        let mut arguments = vec!["--bins"];
         for package in packages {
-            command.args(["--package", package]);
+            arguments.extend(["--package", package]);
         }
-        let output = command.stderr(Stdio::inherit()).output();
-        let output = output.with_context(|| format!("start {}", cargo.display()))?;
-        if !output.status.success() {
-            bail!(
-                "the lessons' programs do not build: cargo ended with {}",
-                output.status
-            );
-        }
-        let mut paths = HashMap::new();
-        for line in output
-            .stdout
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let message: Message =
-                serde_json::from_slice(line).context("read a message of cargo")?;
-            if let (Some(path), Some(target)) = (message.executable, message.target)
-                && target.kind.iter().any(|kind| kind == "bin")
-            {
-                paths.insert(target.name, path);
-            }
-        }
+        let paths = build("the lessons' programs do", &arguments)?;
         Ok(Self { paths })
     }
 
+    /// Builds these binaries of the exercises, too: `solution-11-half-close`. No others, because a learner may be in the middle
+    /// of another exercise.
+    pub fn with_exercises(mut self, binaries: &[String]) -> anyhow::Result<Self> {
+        if binaries.is_empty() {
+            return Ok(self);
+        }
+        let mut arguments = vec!["--package", "exercises"];
+        for binary in binaries {
+            arguments.extend(["--bin", binary]);
+        }
+        self.paths.extend(build("the program does", &arguments)?);
+        Ok(self)
+    }
+
     /// The file to run for the first word of a command: a lesson's binary, or a tool of the system.
-    pub(crate) fn path(&self, name: &str) -> Result<PathBuf, String> {
+    pub fn path(&self, name: &str) -> Result<PathBuf, String> {
         if let Some(path) = self.paths.get(name) {
             return Ok(path.clone());
         }
@@ -84,8 +66,48 @@ impl Programs {
                 "this lesson's programs were not built; name the lesson in Experiment::also".into(),
             );
         }
+        if exercises::is_binary(name) {
+            return Err("exercises/Cargo.toml has no binary of this name".into());
+        }
         Ok(name.into())
     }
+}
+
+/// Runs cargo, which says where the binaries are. `what` begins the message if it fails.
+fn build(what: &str, arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(&cargo);
+    command.args([
+        "build",
+        "--quiet",
+        "--message-format=json-render-diagnostics",
+    ]);
+    command
+        .arg("--manifest-path")
+        .arg(workspace().join("Cargo.toml"));
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.args(arguments);
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("start {}", cargo.display()))?;
+    if !output.status.success() {
+        bail!("{what} not build: cargo ended with {}", output.status);
+    }
+    let mut paths = HashMap::new();
+    for line in output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let message: Message = serde_json::from_slice(line).context("read a message of cargo")?;
+        if let (Some(path), Some(target)) = (message.executable, message.target)
+            && target.kind.iter().any(|kind| kind == "bin")
+        {
+            paths.insert(target.name, path);
+        }
+    }
+    Ok(paths)
 }
 
 /// The root of the workspace, as it was when the lab was built.

@@ -1,8 +1,9 @@
-//! Writes what the book shows of each experiment, from a run of it.
+//! Writes what the book shows of each experiment, from a run of it, and tells whether the lab still shows the same.
 //!
-//! The files are committed, and reviewed like code. A run never repeats itself to the microsecond, so a file is only
-//! rewritten when something that matters has changed: its first line holds the run's signature.
+//! The files are committed, and reviewed like code. A run never repeats itself to the microsecond, so a file also holds
+//! its run's signature: what matters of it. A file is only rewritten when that has changed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ladder;
 use crate::record::{Record, What};
-use crate::run::{Report, Status};
+use crate::run::{Bench, Report, Status};
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,26 @@ pub enum Written {
     /// The file shows what this run shows.
     Same,
 }
+
+/// How a file compares with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// The file shows what the lab shows.
+    Same,
+    /// It does not: these lines are in the file's signature only (`-`), or in the run's (`+`).
+    Differs(Vec<String>),
+    /// The file is of another kernel, this one. There some things are different, and that is no mistake.
+    OtherKernel(String),
+    /// There is no file.
+    Missing,
+}
+
+/// As often is an experiment run before a file is said to show what the lab no longer shows.
+const RUNS: usize = 3;
+
+/// The signature stands at the end of the file, where no page includes it from.
+const SIGNATURE: &str = "\n<!-- ANCHOR: signature -->\n";
+const SIGNATURE_END: &str = "<!-- ANCHOR_END: signature -->\n";
 
 /// Where the book has what an experiment showed.
 pub fn path(docs: &Path, id: &str) -> PathBuf {
@@ -35,11 +56,11 @@ pub fn write(docs: &Path, report: &Report, force: bool) -> io::Result<Option<Wri
         return Ok(None);
     };
     let path = path(docs, report.experiment.id);
-    let signature = signature_line(&run.record);
-    let before = fs::read_to_string(&path).ok();
+    let signature = signature(report, &run.record);
+    let before = read(&path)?;
     let written = match &before {
         None => Written::New,
-        Some(text) if !force && text.lines().next() == Some(signature.as_str()) => {
+        Some(text) if !force && signature_in(text) == signature => {
             return Ok(Some(Written::Same));
         }
         Some(_) => Written::Changed,
@@ -47,19 +68,100 @@ pub fn write(docs: &Path, report: &Report, force: bool) -> io::Result<Option<Wri
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    fs::write(&path, signature + "\n" + &page_part(report, &run.record))?;
+    let first = first_line(&run.record);
+    let part = page_part(report, &run.record);
+    fs::write(
+        &path,
+        format!("{first}\n{part}{SIGNATURE}{signature}{SIGNATURE_END}"),
+    )?;
     Ok(Some(written))
 }
 
-/// A short number for what matters in a run (FNV-1a: it need not resist anybody).
-fn signature_line(record: &Record) -> String {
-    let offset = 0xcbf2_9ce4_8422_2325_u64;
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = ladder::signature(record).bytes().fold(offset, step);
+/// Compares the file of an experiment that has passed with this run of it.
+pub fn compare(docs: &Path, report: &Report) -> io::Result<Option<Compared>> {
+    let (Some(run), Status::Pass) = (&report.run, &report.status) else {
+        return Ok(None);
+    };
+    let Some(text) = read(&path(docs, report.experiment.id))? else {
+        return Ok(Some(Compared::Missing));
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let kernel = kernel_in(first);
+    if kernel != kernel_in(&first_line(&run.record)) {
+        return Ok(Some(Compared::OtherKernel(kernel.to_owned())));
+    }
+    let differences = differences(&signature_in(&text), &signature(report, &run.record));
+    Ok(Some(match differences.is_empty() {
+        true => Compared::Same,
+        false => Compared::Differs(differences),
+    }))
+}
+
+/// The same, but a run that differs is not the last word: on a busy machine an experiment may go another way for once.
+/// What the lab no longer shows, it does not show in any of several runs.
+pub fn compare_often(docs: &Path, bench: &Bench, report: &Report) -> io::Result<Option<Compared>> {
+    let mut compared = compare(docs, report)?;
+    for _ in 1..RUNS {
+        let Some(Compared::Differs(_)) = compared else {
+            break;
+        };
+        let again = bench.report(&report.experiment, false);
+        // A run that fails says nothing about the file.
+        compared = compare(docs, &again)?.or(compared);
+    }
+    Ok(compared)
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn first_line(record: &Record) -> String {
+    let kernel: Vec<&str> = record.kernel.split('.').take(2).collect();
     format!(
-        "<!-- made by `lab render {}`, signature {hash:016x} -->",
-        record.id
+        "<!-- made by `lab render {}` on Linux {} -->",
+        record.id,
+        kernel.join(".")
     )
+}
+
+/// The kernel that a file's first line names.
+fn kernel_in(first: &str) -> &str {
+    let named = first.split_once("` on ").map(|(_, rest)| rest);
+    named.unwrap_or_default().trim_end_matches(" -->")
+}
+
+/// What matters of a run and of what the page says beside it; each line ends with a line feed.
+fn signature(report: &Report, record: &Record) -> String {
+    let control = report.experiment.control;
+    format!("{}\ncontrol: {control}\n", ladder::signature(record))
+}
+
+fn signature_in(file: &str) -> String {
+    let after = file.split_once(SIGNATURE).map(|(_, after)| after);
+    let inner = after.and_then(|after| after.split_once(SIGNATURE_END));
+    inner.map_or(String::new(), |(inner, _)| inner.to_owned())
+}
+
+/// The lines that one text has more often than the other.
+fn differences(file: &str, run: &str) -> Vec<String> {
+    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+    for line in file.lines() {
+        *counts.entry(line).or_default() -= 1;
+    }
+    for line in run.lines() {
+        *counts.entry(line).or_default() += 1;
+    }
+    let marked = |(line, count): (&str, i32)| {
+        let mark = if count < 0 { '-' } else { '+' };
+        let times = count.unsigned_abs() as usize;
+        std::iter::repeat_n(format!("{mark} {line}"), times)
+    };
+    counts.into_iter().flat_map(marked).collect()
 }
 
 fn page_part(report: &Report, record: &Record) -> String {
@@ -72,7 +174,7 @@ fn page_part(report: &Report, record: &Record) -> String {
     );
     _ = writeln!(
         text,
-        "<!-- ANCHOR: claims -->\n{}\n",
+        "<!-- ANCHOR: claims -->\n<div class=\"claims\">\n\n{}\n",
         ladder::claims_markdown(record).trim()
     );
     _ = writeln!(
@@ -82,7 +184,7 @@ fn page_part(report: &Report, record: &Record) -> String {
     );
     _ = writeln!(
         text,
-        "Run it yourself: `scripts/experiment {}`\n<!-- ANCHOR_END: claims -->",
+        "Run it yourself: `scripts/experiment {}`\n\n</div>\n<!-- ANCHOR_END: claims -->",
         record.id
     );
     for (number, column) in record.columns.iter().enumerate() {
@@ -131,4 +233,95 @@ fn terminal(record: &Record, number: usize) -> String {
         _ = writeln!(text, "{line}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::experiment::Experiment;
+    use crate::record::{Claim, Column, Event, Verdict};
+    use crate::run::Run;
+
+    fn report(control: &'static str, said: &str, kernel: &str) -> Report {
+        let record = Record {
+            id: "11/close".into(),
+            title: "it closes".into(),
+            columns: vec![Column {
+                name: "server".into(),
+                host: None,
+                address: None,
+            }],
+            events: vec![Event {
+                at: Duration::from_millis(1),
+                what: What::Said(0, said.into()),
+            }],
+            claims: vec![Claim {
+                sentence: "it is closed".into(),
+                seen: String::new(),
+                central: true,
+                verdict: Verdict::Holds,
+            }],
+            gauges: Vec::new(),
+            figures: Vec::new(),
+            tables: Vec::new(),
+            took: Duration::ZERO,
+            kernel: kernel.into(),
+        };
+        Report {
+            experiment: Experiment::new("11/close", "it closes", |lab| lab.done(), control),
+            run: Some(Run {
+                record,
+                broke_off: None,
+            }),
+            control: None,
+            status: Status::Pass,
+        }
+    }
+
+    #[test]
+    fn a_file_is_written_once_and_again_when_something_has_changed() {
+        let docs = tempfile::tempdir().unwrap();
+        let write = |report: &Report| write(docs.path(), report, false).unwrap();
+        let one = report("none", "bye", "6.18.1");
+        assert_eq!(write(&one), Some(Written::New));
+        assert_eq!(write(&one), Some(Written::Same));
+        assert_eq!(write(&report("none", "bye", "6.18.2")), Some(Written::Same));
+        assert_eq!(
+            write(&report("none", "so", "6.18.2")),
+            Some(Written::Changed)
+        );
+        let text = fs::read_to_string(path(docs.path(), "11/close")).unwrap();
+        assert!(text.starts_with("<!-- made by `lab render 11/close` on Linux 6.18 -->\n"));
+        assert!(text.contains("\n<!-- ANCHOR: server -->\n```console\nso\n```\n"));
+    }
+
+    #[test]
+    fn a_file_that_shows_what_the_lab_no_longer_shows_is_found_out() {
+        let docs = tempfile::tempdir().unwrap();
+        let compare = |report: &Report| compare(docs.path(), report).unwrap();
+        let one = report("none", "bye", "6.18.1");
+        assert_eq!(compare(&one), Some(Compared::Missing));
+        write(docs.path(), &one, false).unwrap();
+        assert_eq!(compare(&one), Some(Compared::Same));
+
+        let lines = |lines: [&str; 2]| Some(Compared::Differs(lines.map(str::to_owned).into()));
+        let said = report("none", "so long", "6.18.2");
+        assert_eq!(compare(&said), lines(["-   bye", "+   so long"]));
+        let control = report("another", "bye", "6.18.2");
+        assert_eq!(
+            compare(&control),
+            lines(["+ control: another", "- control: none"])
+        );
+
+        let kernel = report("none", "so long", "7.0.1");
+        let other = Compared::OtherKernel("Linux 6.18".into());
+        assert_eq!(compare(&kernel), Some(other));
+        let skipped = Report {
+            status: Status::Skip("no namespaces".into()),
+            ..report("none", "so long", "6.18.2")
+        };
+        assert_eq!(compare(&skipped), None);
+    }
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use crate::ladder::{self, TextOptions};
-use crate::record::Verdict;
 use crate::run::{Report, Run, Status};
 
 /// The whole story of one experiment: ladder, claims, control.
@@ -38,25 +37,12 @@ pub fn full(report: &Report, options: &TextOptions) -> String {
 
 /// What the control did, in a few lines; with its ladder when it did not do as it must.
 fn control_text(report: &Report, control: &Run, options: &TextOptions) -> String {
-    let mut text = format!("\ncontrol: {}\n", report.experiment.control);
-    if let Status::Fail(why) = &report.status {
-        text += &ladder::text(&control.record, options);
-        _ = writeln!(text, "✗ {why}");
-        return text;
-    }
-    for claim in control.record.claims.iter().filter(|claim| claim.central) {
-        let broken = if claim.verdict == Verdict::Unseen {
-            "–"
-        } else {
-            "✓ fails, as it must:"
-        };
-        _ = writeln!(
-            text,
-            "{broken} {}\n    seen: {}",
-            claim.sentence, claim.seen
-        );
-    }
-    text
+    let change = report.experiment.control;
+    let Status::Fail(why) = &report.status else {
+        return ladder::control_text(change, &control.record, options);
+    };
+    let ladder = ladder::text(&control.record, options);
+    format!("\ncontrol: {change}\n{ladder}✗ {why}\n")
 }
 
 /// One line about an experiment among many.

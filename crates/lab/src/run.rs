@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::assemble;
 use crate::error::LabError;
+use crate::exercises::Exercise;
 use crate::experiment::Experiment;
 use crate::lab::Lab;
 use crate::programs::Programs;
@@ -61,16 +62,8 @@ pub struct Report {
 impl Bench {
     /// Runs an experiment, and its control when asked to.
     pub fn report(&self, experiment: &Experiment, with_control: bool) -> Report {
-        if let (true, Sandbox::Loopback { why }) = (experiment.isolated, &self.sandbox) {
-            let reason = format!(
-                "needs network namespaces, and they are not allowed here ({why}); see: lab doctor"
-            );
-            return Report {
-                experiment: *experiment,
-                run: None,
-                control: None,
-                status: Status::Skip(reason),
-            };
+        if let Some(refused) = self.refuses(experiment) {
+            return refused;
         }
         let run = self.run(experiment, false);
         let control =
@@ -87,15 +80,61 @@ impl Bench {
         }
     }
 
+    /// Runs the story of an exercise with the learner's program: a control of which one hopes that all its claims hold.
+    pub fn attempt(&self, exercise: &Exercise) -> Report {
+        let experiment = &exercise.experiment;
+        self.refuses(experiment).unwrap_or_else(|| {
+            let run = self.once(experiment, true, true);
+            Report {
+                experiment: *experiment,
+                status: judge(&run),
+                run: Some(run),
+                control: None,
+            }
+        })
+    }
+
+    /// The report on an experiment that cannot be run here.
+    pub fn refuses(&self, experiment: &Experiment) -> Option<Report> {
+        let (true, Sandbox::Loopback { why }) = (experiment.isolated, &self.sandbox) else {
+            return None;
+        };
+        let reason = format!(
+            "needs network namespaces, and they are not allowed here ({why}); see: lab doctor"
+        );
+        Some(Report {
+            experiment: *experiment,
+            run: None,
+            control: None,
+            status: Status::Skip(reason),
+        })
+    }
+
     /// One run of an experiment or its control.
     pub fn run(&self, experiment: &Experiment, control: bool) -> Run {
-        match self.prepare() {
-            Ok(directory) => self.tell(experiment, control, directory),
-            Err(error) => Run {
-                record: self.empty_record(experiment),
-                broke_off: Some(error.into()),
-            },
-        }
+        // Of a control nobody sees the last line of its ladder.
+        self.once(experiment, control, !control)
+    }
+
+    fn once(&self, experiment: &Experiment, control: bool, settles: bool) -> Run {
+        let directory = match self.prepare() {
+            Ok(directory) => directory,
+            Err(error) => {
+                return Run {
+                    record: self.empty_record(experiment),
+                    broke_off: Some(error.into()),
+                };
+            }
+        };
+        let lab = Lab::new(
+            experiment.id,
+            self.programs.clone(),
+            PathBuf::from(directory.path()),
+            self.sandbox == Sandbox::Namespaces,
+            control,
+            self.trace,
+        );
+        self.tell(experiment, &lab, settles)
     }
 
     fn prepare(&self) -> std::io::Result<tempfile::TempDir> {
@@ -104,12 +143,9 @@ impl Bench {
             .tempdir_in(scratch(&self.sandbox))
     }
 
-    fn tell(&self, experiment: &Experiment, control: bool, directory: tempfile::TempDir) -> Run {
-        let isolated = self.sandbox == Sandbox::Namespaces;
-        let path = PathBuf::from(directory.path());
-        let lab = Lab::new(self.programs.clone(), path, isolated, control, self.trace);
-        let told = catch_unwind(AssertUnwindSafe(|| (experiment.story)(&lab)));
-        if !control {
+    fn tell(&self, experiment: &Experiment, lab: &Lab, settles: bool) -> Run {
+        let told = catch_unwind(AssertUnwindSafe(|| (experiment.story)(lab)));
+        if settles {
             lab.settles();
         }
         let over = lab.now();

@@ -11,7 +11,7 @@ use crate::buffer::Pool;
 use crate::order::Order;
 use crate::output::Output;
 use crate::sys::{self, Written};
-use crate::timer::Tick;
+use crate::timer::{Tick, milliseconds};
 use crate::{Buffer, End, EventLoop, Handler, Interest, Limits, Remote, TimerId, Token, Workers};
 
 /// Where a connection is in its life.
@@ -30,31 +30,46 @@ pub(crate) enum Phase {
     Dead(End),
 }
 
+/// Something that is the case with a connection; several make a sum. In the steady state none is, so that one comparison
+/// tells whether there is anything to look after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Fact(u16);
+
+impl Fact {
+    /// The peer has ended its direction.
+    pub(crate) const INPUT_ENDED: Self = Self(1);
+    /// The handler does not want to read now.
+    pub(crate) const PAUSED: Self = Self(1 << 1);
+    /// The output is above the high-water mark, and not below the low one since.
+    pub(crate) const FULL: Self = Self(1 << 2);
+    /// Each of these three keeps us from reading.
+    const NO_READING: Self = Self(0b111);
+    /// A hang-up was reported.
+    pub(crate) const HUNG_UP: Self = Self(1 << 3);
+    /// The handler appended to the output directly.
+    pub(crate) const UNFLUSHED: Self = Self(1 << 4);
+    /// Everything sent has gone out, and the handler was not yet told.
+    pub(crate) const COMPLETED: Self = Self(1 << 5);
+    /// Something may be left to read of which no event will tell: kept input after a pause, or, edge-triggered, what was in
+    /// the kernel when a pause began.
+    pub(crate) const REVISIT: Self = Self(1 << 6);
+    /// It is on the loop's list of those to be visited again without an event.
+    pub(crate) const LISTED: Self = Self(1 << 7);
+    /// It may expire earlier than the loop's timer for it fires.
+    pub(crate) const TIMED_ANEW: Self = Self(1 << 8);
+    /// Either of these, and the handler may have to be told that all has gone out.
+    pub(crate) const SENT: Self = Self(Self::UNFLUSHED.0 | Self::COMPLETED.0);
+}
+
 /// All that an open connection keeps, its handler apart.
 pub(crate) struct Link<H: Handler> {
     pub(crate) fd: OwnedFd,
     pub(crate) token: Token,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) phase: Phase,
+    facts: Fact,
     /// What the dispatcher watches for; `None` while it does not watch at all.
     pub(crate) watched: Option<Interest>,
-    /// The peer has ended its direction.
-    pub(crate) input_ended: bool,
-    /// The handler does not want to read now.
-    pub(crate) paused: bool,
-    /// The output is above the high-water mark, and not below the low one since.
-    pub(crate) full: bool,
-    /// A hang-up was reported.
-    pub(crate) hung_up: bool,
-    /// The handler appended to the output directly.
-    pub(crate) unflushed: bool,
-    /// Everything sent has gone out, and the handler was not yet told.
-    pub(crate) completed: bool,
-    /// Something may be left to read of which no event will tell: kept input after a pause, or, edge-triggered, what was in
-    /// the kernel when a pause began.
-    pub(crate) revisit: bool,
-    /// It is on the loop's list of those to be visited again without an event.
-    pub(crate) listed: bool,
     /// Bytes thrown away since our direction has ended.
     pub(crate) discarded: usize,
     /// Input that the handler left. `None` in an idle connection.
@@ -69,27 +84,21 @@ pub(crate) struct Link<H: Handler> {
     /// When a byte last came or went.
     pub(crate) active: Tick,
     /// Milliseconds of [`TcpConnection::set_idle`]; 0 for none.
-    pub(crate) idle: u32,
+    idle: u32,
     /// The tick of [`TcpConnection::set_deadline`]; `Tick::MAX` for none.
     pub(crate) deadline: Tick,
 }
 
 impl<H: Handler> Link<H> {
+    /// A connection that is not watched yet.
     pub(crate) fn new(fd: OwnedFd, token: Token, peer: Option<SocketAddr>, now: Tick) -> Self {
         Self {
             fd,
             token,
             peer,
             phase: Phase::Open,
-            watched: Some(Interest::READ),
-            input_ended: false,
-            paused: false,
-            full: false,
-            hung_up: false,
-            unflushed: false,
-            completed: false,
-            revisit: false,
-            listed: false,
+            facts: Fact::default(),
+            watched: None,
             discarded: 0,
             kept: None,
             output: None,
@@ -101,8 +110,30 @@ impl<H: Handler> Link<H> {
         }
     }
 
+    /// Is one of these the case?
+    #[inline]
+    pub(crate) fn is(&self, facts: Fact) -> bool {
+        self.facts.0 & facts.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, fact: Fact, on: bool) {
+        match on {
+            true => self.facts.0 |= fact.0,
+            false => self.facts.0 &= !fact.0,
+        }
+    }
+
+    /// Is it the case? Not any more, at any rate.
+    #[inline]
+    pub(crate) fn take(&mut self, fact: Fact) -> bool {
+        let was = self.is(fact);
+        self.set(fact, false);
+        was
+    }
+
     pub(crate) fn end(&mut self, end: End) {
-        if !matches!(self.phase, Phase::Dead(_)) {
+        if !self.is_dead() {
             self.phase = Phase::Dead(end);
         }
     }
@@ -111,7 +142,18 @@ impl<H: Handler> Link<H> {
         matches!(self.phase, Phase::Dead(_))
     }
 
+    /// Nothing is under way, nothing has changed: the books balance.
+    #[inline]
+    pub(crate) fn is_steady(&self) -> bool {
+        self.facts == Fact::default()
+            && self.phase == Phase::Open
+            && self.watched == Some(Interest::READ)
+            && self.output.is_none()
+            && self.jobs.is_none()
+    }
+
     /// Still may send?
+    #[inline]
     pub(crate) fn sends(&self) -> bool {
         !matches!(self.phase, Phase::Draining | Phase::Dead(_))
     }
@@ -121,15 +163,19 @@ impl<H: Handler> Link<H> {
     }
 
     /// Should be read from?
+    #[inline]
     pub(crate) fn reads(&self, limits: &Limits) -> bool {
         match self.phase {
-            Phase::Open => {
-                !(self.input_ended || self.paused || self.full) && self.jobs() < limits.jobs
-            }
-            Phase::Draining => !self.input_ended,
+            Phase::Open => !self.is(Fact::NO_READING) && self.jobs() < limits.jobs,
+            Phase::Draining => !self.is(Fact::INPUT_ENDED),
             // What arrives now will not be answered: it stays in the kernel, and so bounded.
             Phase::Flushing | Phase::FlushingToClose | Phase::Dead(_) => false,
         }
+    }
+
+    pub(crate) fn expire_at(&mut self, deadline: Tick) {
+        self.deadline = deadline;
+        self.set(Fact::TIMED_ANEW, true);
     }
 
     /// The tick at which a time is up; `Tick::MAX` for never.
@@ -189,7 +235,7 @@ impl<H: Handler> TcpConnection<'_, H> {
         if !self.link.sends() {
             return None;
         }
-        self.link.completed = true;
+        self.link.set(Fact::COMPLETED, true);
         if self.link.output.is_some() {
             return Some(0);
         }
@@ -215,7 +261,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// The output buffer, to append to. It goes out with one system call when the handler returns. If our direction has
     /// ended, it goes nowhere.
     pub fn out(&mut self) -> &mut Buffer {
-        self.link.unflushed = true;
+        self.link.set(Fact::UNFLUSHED, true);
         let (output, pool) = self.output();
         output.tail(pool)
     }
@@ -225,7 +271,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     pub fn send_file(&mut self, file: Arc<OwnedFd>, offset: u64, length: u64) {
         if length > 0 {
             // With the rest when the handler returns: a head that stands before it goes out in the same segment.
-            self.link.unflushed = true;
+            self.link.set(Fact::UNFLUSHED, true);
             self.output().0.append_file(file, offset, length);
         }
     }
@@ -283,32 +329,32 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// True when the peer has ended its direction.
     pub fn input_ended(&self) -> bool {
-        self.link.input_ended
+        self.link.is(Fact::INPUT_ENDED)
     }
 
     /// Stops reading, for flow control of the handler's own. The peer is slowed down by its window.
     pub fn pause(&mut self) {
-        self.link.paused = true;
+        self.link.set(Fact::PAUSED, true);
     }
 
     /// Reads on. Input that was left unconsumed is offered again in the next turn.
     pub fn resume(&mut self) {
-        if self.link.paused {
-            self.link.paused = false;
-            self.link.revisit |= self.link.kept.is_some();
+        if self.link.take(Fact::PAUSED) && self.link.kept.is_some() {
+            self.again();
         }
     }
 
     /// Has [`Handler::message`] called with what is left of the input in the next turn, when others had theirs. Until then
     /// nothing is read behind it, and its end is not told.
     pub fn again(&mut self) {
-        self.link.revisit = true;
+        self.link.set(Fact::REVISIT, true);
     }
 
     /// Sets the time without a byte in either direction after which [`Handler::timeout`] is called.
     pub fn set_idle(&mut self, idle: Option<Duration>) {
-        let milliseconds = idle.map_or(0, |idle| idle.as_millis().clamp(1, u128::from(u32::MAX)));
-        self.link.idle = milliseconds as u32;
+        let idle = idle.map_or(0, |idle| milliseconds(idle).clamp(1, u32::MAX.into()));
+        self.link.idle = idle as u32;
+        self.link.set(Fact::TIMED_ANEW, true);
     }
 
     /// Sets a point in time, `after` from now, at which [`Handler::timeout`] is called, whatever happens until then; `None`
@@ -316,7 +362,8 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// be moved with every request.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         if self.link.phase == Phase::Open {
-            self.link.deadline = after.map_or(Tick::MAX, |after| self.event_loop.tick_after(after));
+            let after = after.map(|after| self.event_loop.tick_after(after));
+            self.link.expire_at(after.unwrap_or(Tick::MAX));
         }
     }
 

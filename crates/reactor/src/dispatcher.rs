@@ -11,12 +11,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use common::CallError;
+use nix::poll::PollTimeout;
 
 pub use epoll::EpollDispatcher;
 pub use poll::PollDispatcher;
 pub use select::SelectDispatcher;
 
-use crate::{Event, Interest, Readiness, Token};
+use crate::timer::milliseconds;
+use crate::{Event, Interest, Token};
 
 // ANCHOR: dispatcher
 /// Watches descriptors and tells which are ready. The descriptor stays open and the token stays the same from `add` to
@@ -117,29 +119,9 @@ impl FromStr for DispatcherKind {
     }
 }
 
-/// In milliseconds and rounded up: rounded down, the last fraction of a wait would be spent spinning.
-fn milliseconds(timeout: Duration) -> i32 {
-    timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32
-}
-
-/// An interest in the bits of poll(2). Those of epoll_ctl(2) are the same.
-fn requested(interest: Interest) -> i16 {
-    let read = if interest.reads() {
-        libc::POLLIN | libc::POLLRDHUP
-    } else {
-        0
-    };
-    let write = if interest.writes() { libc::POLLOUT } else { 0 };
-    read | write
-}
-
-/// What the bits of poll(2) or epoll_wait(2) tell.
-fn returned(bits: i16) -> Readiness {
-    let has = |some: i16| bits & some != 0;
-    Readiness::default()
-        .with(Readiness::READABLE, has(libc::POLLIN))
-        .with(Readiness::WRITABLE, has(libc::POLLOUT))
-        .with(Readiness::ERROR, has(libc::POLLERR | libc::POLLNVAL))
-        .with(Readiness::HANGUP, has(libc::POLLHUP))
-        .with(Readiness::PEER_ENDED, has(libc::POLLRDHUP))
+/// What poll(2) and epoll_wait(2) get for a time.
+fn poll_timeout(most: Option<Duration>) -> PollTimeout {
+    most.map_or(PollTimeout::NONE, |most| {
+        PollTimeout::try_from(milliseconds(most)).unwrap_or(PollTimeout::MAX)
+    })
 }

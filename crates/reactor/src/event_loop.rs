@@ -10,18 +10,21 @@ use tracing::{debug, warn};
 
 use crate::acceptor::Acceptor;
 use crate::buffer::Pool;
-use crate::connection::{Link, Phase};
+use crate::connection::{Fact, Link, Phase};
 use crate::handle::chain;
 use crate::source::Watch;
 use crate::sys::{Accepted, make_non_blocking};
-use crate::timer::Tick;
+use crate::timer::{Tick, milliseconds};
 use crate::{
-    Buffer, Dispatcher, End, Event, Handler, Interest, Limits, LoopHandle, MakeHandler, Next,
-    Readiness, Source, Table, TcpConnection, TimerId, Token, Trigger, Wheel,
+    Dispatcher, End, Event, Handler, Interest, Limits, LoopHandle, MakeHandler, Next, Readiness,
+    Source, Table, TcpConnection, TimerId, Token, Trigger, Wheel,
 };
 
 /// How much one read can bring, in bytes. Each loop has one buffer of this size; connections have none.
 const SCRATCH: usize = 64 * 1024;
+
+/// In milliseconds: timers may be late by a thirtieth of their time, and a turn takes less than that of this time.
+const NEAR: Tick = 1000;
 
 // ANCHOR: channel
 /// What a token names.
@@ -74,8 +77,8 @@ pub struct EventLoop<H: Handler> {
     /// Milliseconds since it began, as of this turn.
     pub(crate) now: Tick,
     pub(crate) pool: Pool,
-    /// What connections read into; `None` while one does.
-    pub(crate) scratch: Option<Box<Buffer>>,
+    /// What connections read into; empty while one does.
+    pub(crate) scratch: Vec<u8>,
     /// Sources that were to be removed while they were being called.
     leaving: Vec<Token>,
     acceptors: Vec<Token>,
@@ -106,7 +109,7 @@ impl<H: Handler> EventLoop<H> {
             began: Instant::now(),
             now: 0,
             pool: Pool::default(),
-            scratch: Some(Box::new(Buffer::with_capacity(SCRATCH))),
+            scratch: vec![0; SCRATCH],
             leaving: Vec::new(),
             acceptors: Vec::new(),
             stopping: Stopping::No,
@@ -145,7 +148,7 @@ impl<H: Handler> EventLoop<H> {
         let mut events = mem::take(&mut self.events);
         self.dispatcher.wait(&mut events, timeout)?;
         debug!("{} wakeup, {}", self.dispatcher.call(), self.name());
-        self.now = self.began.elapsed().as_millis() as Tick;
+        self.now = self.ticks();
         // Whoever asks to be called again while this goes on is called in the next turn.
         events.append(&mut self.again);
         for event in events.drain(..) {
@@ -172,8 +175,12 @@ impl<H: Handler> EventLoop<H> {
         if next == Tick::MAX {
             return at_most;
         }
-        let due = self.began + Duration::from_millis(next);
-        let left = due.saturating_duration_since(Instant::now());
+        // What this turn has taken so far does not matter to a timer that is far away.
+        let mut left = next.saturating_sub(self.now);
+        if left < NEAR {
+            left = next.saturating_sub(self.ticks());
+        }
+        let left = Duration::from_millis(left);
         Some(at_most.map_or(left, |at_most| at_most.min(left)))
     }
 
@@ -213,7 +220,7 @@ impl<H: Handler> EventLoop<H> {
             if readiness.any(Readiness::WRITABLE) {
                 debug!("get message channel fd=={fd} for write, {name}");
             }
-            let bits = readiness.bits();
+            let bits = readiness.in_the_log();
             debug!("activate channel fd == {fd}, revents={bits}, {name}");
         }
     }
@@ -345,13 +352,13 @@ impl<H: Handler> EventLoop<H> {
     ) -> Result<Token, CallError> {
         make_non_blocking(socket.as_fd())?;
         self.handle.count(1);
-        self.adopt_counted(socket, peer, handler)
+        self.adopt_counted(socket, peer, handler, false)
     }
 
     /// Takes in a connection that was accepted, and counted when it was placed. It stays counted throughout: a gap, however
     /// short, would make this loop look emptier than it is to whoever places the next.
     pub(crate) fn take_in(&mut self, (socket, peer): Accepted, make: &MakeHandler<H>) {
-        if let Err(error) = self.adopt_counted(socket, peer, make(peer)) {
+        if let Err(error) = self.adopt_counted(socket, peer, make(peer), H::PEER_SPEAKS_FIRST) {
             warn!("a connection is closed at once: {}", chain(&error));
         }
     }
@@ -361,14 +368,19 @@ impl<H: Handler> EventLoop<H> {
         socket: OwnedFd,
         peer: Option<SocketAddr>,
         handler: H,
+        read_first: bool,
     ) -> Result<Token, CallError> {
         let token = self.channels.reserve();
-        if let Err(error) = self.rewatch(socket.as_fd(), token, None, Some(Interest::READ)) {
-            self.channels.remove(token);
-            self.handle.count(-1);
-            return Err(error);
+        let mut link = Link::new(socket, token, peer, self.now);
+        if !read_first {
+            let fd = link.fd.as_fd();
+            if let Err(error) = self.rewatch(fd, token, None, Some(Interest::READ)) {
+                self.channels.remove(token);
+                self.handle.count(-1);
+                return Err(error);
+            }
+            link.watched = Some(Interest::READ);
         }
-        let link = Link::new(socket, token, peer, self.now);
         let (idle, told) = (self.limits.idle, self.stopping == Stopping::Told);
         self.call(
             Box::new(Connection { link, handler }),
@@ -377,6 +389,9 @@ impl<H: Handler> EventLoop<H> {
                 handler.connected(connection);
                 if told {
                     handler.stopping(connection);
+                }
+                if read_first {
+                    connection.read_first(handler);
                 }
             },
         );
@@ -450,7 +465,8 @@ impl<H: Handler> EventLoop<H> {
 
     /// Has a connection visited in the next turn.
     pub(crate) fn list(&mut self, link: &mut Link<H>) {
-        if !mem::replace(&mut link.listed, true) {
+        if !link.is(Fact::LISTED) {
+            link.set(Fact::LISTED, true);
             self.again.push(Event {
                 token: link.token,
                 readiness: Readiness::default(),
@@ -471,7 +487,7 @@ impl<H: Handler> EventLoop<H> {
         after: Duration,
         call: impl FnOnce(&mut EventLoop<H>) + 'static,
     ) -> TimerId {
-        self.now = self.began.elapsed().as_millis() as Tick;
+        self.now = self.ticks();
         let at = self.tick_after(after);
         self.timers.insert(at, Timer::Call(Box::new(call)))
     }
@@ -481,11 +497,16 @@ impl<H: Handler> EventLoop<H> {
         self.timers.cancel(timer).is_some()
     }
 
+    /// Reads the clock: whole milliseconds since the loop began.
+    fn ticks(&self) -> Tick {
+        let time = self.began.elapsed();
+        time.as_secs() * 1000 + Tick::from(time.subsec_millis())
+    }
+
     /// The tick `after` from now, at most years ahead. Rounded up, and one is added for the part of a millisecond that
     /// `now` does not show.
     pub(crate) fn tick_after(&self, after: Duration) -> Tick {
-        let milliseconds = after.subsec_nanos().div_ceil(1_000_000);
-        self.now + after.as_secs().min(1 << 32) * 1000 + Tick::from(milliseconds) + 1
+        self.now + milliseconds(after) + 1
     }
 
     // The end.

@@ -16,6 +16,11 @@ use crate::{Input, TcpConnection};
 /// A call must not block, nor compute for long: every other connection of the loop waits for it. Long work goes to
 /// [`Workers`](crate::Workers), see [`TcpConnection::compute`].
 pub trait Handler: Sized + 'static {
+    /// In this protocol the peer speaks first, and mostly at once. A connection that was accepted is then read from before it is
+    /// registered with the dispatcher; one that has asked and was answered by then, and is closed, never has to be
+    /// registered. If the peer had nothing to say yet, that is one read in vain.
+    const PEER_SPEAKS_FIRST: bool = false;
+
     /// The connection is there, and can be used.
     fn connected(&mut self, connection: &mut TcpConnection<Self>) {
         let _ = connection;

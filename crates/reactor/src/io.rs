@@ -1,11 +1,12 @@
 //! What the loop does with a connection: an event comes in, bytes are read and written, the handler is called, and at the
 //! end the books are balanced (`settle`): is there something to write, may it be read from, is it over?
 
+use std::mem;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use crate::connection::Phase;
+use crate::connection::{Fact, Phase};
 use crate::event_loop::Timer;
 use crate::output::STEP;
 use crate::sys::{self, Read};
@@ -33,7 +34,7 @@ impl<H: Handler> TcpConnection<'_, H> {
             self.flush();
         }
         // One that is listed is visited in this turn as well.
-        if readiness.reads() && self.reads() && !self.link.listed {
+        if readiness.reads() && self.reads() && !self.link.is(Fact::LISTED) {
             self.read(handler, readiness.any(Readiness::ENDED));
         }
     }
@@ -42,10 +43,12 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// error, comes after it.
     #[cold]
     fn output_broken(&mut self, readiness: Readiness) {
-        self.link.hung_up |= readiness.any(Readiness::HANGUP);
+        if readiness.any(Readiness::HANGUP) {
+            self.link.set(Fact::HUNG_UP, true);
+        }
         if self.link.output.is_some() {
             self.drop_output();
-            self.link.full = false;
+            self.link.set(Fact::FULL, false);
             if self.link.phase != Phase::Open {
                 self.link.end(End::Reset);
             }
@@ -60,14 +63,14 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// A visit without an event: something was left to do when the last one ended.
     pub(crate) fn visit(&mut self, handler: &mut H) {
-        self.link.listed = false;
+        self.link.set(Fact::LISTED, false);
         if self.event_loop.edge {
             // No further event will tell of what was left.
             self.flush();
             if self.reads() {
                 self.read(handler, true);
             }
-        } else if self.link.revisit && self.reads() {
+        } else if self.link.is(Fact::REVISIT) && self.reads() {
             self.replay(handler);
         }
     }
@@ -75,6 +78,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// The loop's timer for this connection has fired, perhaps too early: there was activity since it was set.
     pub(crate) fn timer_fired(&mut self, handler: &mut H) {
         self.link.timer = None;
+        self.link.set(Fact::TIMED_ANEW, true);
         let now = self.event_loop.now;
         if self.link.expires() > now {
             return;
@@ -102,10 +106,9 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// was reported as well (`ended`), which only a read tells.
     #[inline]
     fn read(&mut self, handler: &mut H, ended: bool) {
-        if self.link.revisit {
+        if self.link.is(Fact::REVISIT) {
             self.replay(handler);
-            if self.link.revisit || !self.reads() {
-                self.link.revisit = true;
+            if !self.goes_on() {
                 return;
             }
         }
@@ -114,50 +117,75 @@ impl<H: Handler> TcpConnection<'_, H> {
             return;
         }
         for _ in 0..ROUNDS {
-            if !self.read_once(handler, ended) {
-                return;
-            }
-            if self.link.revisit || !self.reads() {
-                self.link.revisit = true;
+            if !self.read_once(handler, ended) || !self.goes_on() {
                 return;
             }
         }
         self.event_loop.list(self.link);
     }
 
+    /// May be read from at once? If not, it has to be visited when it may: no event will tell.
+    fn goes_on(&mut self) -> bool {
+        let goes_on = !self.link.is(Fact::REVISIT) && self.reads();
+        self.link.set(Fact::REVISIT, !goes_on);
+        goes_on
+    }
+
+    /// The first look at a connection whose peer speaks first: before it is registered, and so perhaps instead.
+    pub(crate) fn read_first(&mut self, handler: &mut H) {
+        if self.reads() {
+            self.read(handler, false);
+        }
+    }
+
     /// Reads into the loop's own buffer, and the handler sees the bytes there. If some were kept, it reads behind those, so
     /// that the handler sees one piece. True if there may be more.
     #[inline]
     fn read_once(&mut self, handler: &mut H, ended: bool) -> bool {
+        // A turn within a call of a turn finds the loop's buffer in use.
+        if self.link.kept.is_some() || self.event_loop.scratch.is_empty() {
+            return self.read_behind(handler, ended);
+        }
+        let mut scratch = mem::take(&mut self.event_loop.scratch);
+        let read = sys::read(self.link.fd.as_fd(), &mut scratch);
+        if let Read::Data(count) = read {
+            let mut input = Input::new(&scratch[..count]);
+            self.offer(handler, &mut input);
+            if !input.is_empty() {
+                let mut kept = self.event_loop.pool.lend();
+                kept.append(&input);
+                self.keep(kept);
+            }
+        }
+        let more = ended || read == Read::Data(scratch.len());
+        self.event_loop.scratch = scratch;
+        self.has_read(handler, read) && more
+    }
+
+    fn read_behind(&mut self, handler: &mut H, ended: bool) -> bool {
         let kept = self.link.kept.take();
-        let fresh = kept.is_none();
-        let buffer = kept.or_else(|| self.event_loop.scratch.take());
-        let mut buffer = buffer.unwrap_or_else(|| self.event_loop.pool.lend());
-        buffer.reserve(LEAST_READ.max(buffer.len()));
-        let room = buffer.room();
+        let mut kept = kept.unwrap_or_else(|| self.event_loop.pool.lend());
+        kept.reserve(LEAST_READ.max(kept.len()));
+        let room = kept.room();
         let length = room.len();
         let read = sys::read(self.link.fd.as_fd(), room);
         if let Read::Data(count) = read {
-            buffer.filled(count);
-            self.link.active = self.event_loop.now;
-            match self.link.phase {
-                Phase::Draining => self.discard(&mut buffer),
-                _ => self.offer(handler, &mut buffer),
-            }
-        }
-        if !fresh {
-            self.keep(buffer);
+            kept.filled(count);
+            self.offer_kept(handler, kept);
         } else {
-            if !buffer.is_empty() {
-                let mut kept = self.event_loop.pool.lend();
-                kept.append(&buffer);
-                self.link.kept = Some(kept);
-                buffer.clear();
-            }
-            self.event_loop.scratch = Some(buffer);
+            self.keep(kept);
         }
+        self.has_read(handler, read) && (ended || read == Read::Data(length))
+    }
+
+    /// Deals with what was read besides data. True if it was data.
+    #[inline]
+    fn has_read(&mut self, handler: &mut H, read: Read) -> bool {
         match read {
-            Read::Data(count) => return count == length || ended,
+            Read::Data(_) => {
+                self.link.active = self.event_loop.now;
+                return true;
+            }
             Read::Blocked => {}
             Read::Failed(error) => self.link.end(error.into()),
             Read::End => self.end_of_input(handler),
@@ -165,40 +193,49 @@ impl<H: Handler> TcpConnection<'_, H> {
         false
     }
 
-    /// Shows the handler what there is, and takes off what it consumes.
+    /// Shows the handler what there is.
     #[inline]
-    fn offer(&mut self, handler: &mut H, buffer: &mut Buffer) {
-        self.link.revisit = false;
-        let mut input = Input::new(buffer);
-        handler.message(self, &mut input);
-        let consumed = buffer.len() - input.len();
-        buffer.consume(consumed);
-        // A handler that waits for more than the connection may hold would wait for ever.
-        if buffer.len() >= self.event_loop.limits.input && !self.link.revisit && self.reads() {
-            self.link.end(End::InputOverflow);
+    fn offer(&mut self, handler: &mut H, input: &mut Input) {
+        if self.link.phase == Phase::Draining {
+            return self.discard(input.take().len());
         }
+        self.link.set(Fact::REVISIT, false);
+        handler.message(self, input);
+    }
+
+    fn offer_kept(&mut self, handler: &mut H, mut kept: Box<Buffer>) {
+        let mut input = Input::new(&kept);
+        self.offer(handler, &mut input);
+        let left = input.len();
+        kept.consume(kept.len() - left);
+        self.keep(kept);
     }
 
     /// Offers the kept input.
     fn replay(&mut self, handler: &mut H) {
-        self.link.revisit = false;
-        if let Some(mut kept) = self.link.kept.take() {
-            self.offer(handler, &mut kept);
-            self.keep(kept);
+        self.link.set(Fact::REVISIT, false);
+        if let Some(kept) = self.link.kept.take() {
+            self.offer_kept(handler, kept);
         }
     }
 
-    fn keep(&mut self, buffer: Box<Buffer>) {
-        match buffer.is_empty() {
-            true => self.event_loop.pool.give(buffer),
-            false => self.link.kept = Some(buffer),
+    /// Keeps what the handler left.
+    fn keep(&mut self, kept: Box<Buffer>) {
+        if kept.is_empty() {
+            return self.event_loop.pool.give(kept);
         }
+        // A handler that waits for more than the connection may hold would wait for ever.
+        let full = kept.len() >= self.event_loop.limits.input;
+        if full && !self.link.is(Fact::REVISIT) && self.reads() {
+            self.link.end(End::InputOverflow);
+        }
+        self.link.kept = Some(kept);
     }
 
     /// Our direction has ended and nobody wants this any more.
-    fn discard(&mut self, buffer: &mut Buffer) {
-        self.link.discarded += buffer.len();
-        buffer.clear();
+    #[cold]
+    fn discard(&mut self, count: usize) {
+        self.link.discarded += count;
         if self.link.discarded > self.event_loop.limits.discard {
             self.link.end(End::Closed);
         }
@@ -206,7 +243,7 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     #[cold]
     fn end_of_input(&mut self, handler: &mut H) {
-        self.link.input_ended = true;
+        self.link.set(Fact::INPUT_ENDED, true);
         if self.link.phase == Phase::Draining {
             return self.link.end(End::Finished);
         }
@@ -222,7 +259,6 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// Sends what is queued, as far as the kernel takes it.
     fn flush(&mut self) {
-        self.link.unflushed = false;
         if !self.link.sends() {
             // Appended after the end of our direction.
             self.drop_output();
@@ -234,7 +270,7 @@ impl<H: Handler> TcpConnection<'_, H> {
             Err(error) => self.link.end(error.into()),
             Ok(taken) => {
                 if output.is_empty() {
-                    self.link.completed = true;
+                    self.link.set(Fact::COMPLETED, true);
                     self.drop_output();
                 } else if taken >= STEP && self.event_loop.edge {
                     self.event_loop.list(self.link);
@@ -264,35 +300,48 @@ impl<H: Handler> TcpConnection<'_, H> {
         if queued > limits.output {
             self.link.end(End::OutputOverflow);
         } else if queued > limits.high_water || pieces > MOST_PIECES {
-            self.link.full = true;
+            self.link.set(Fact::FULL, true);
         } else if queued <= limits.low_water && pieces <= MOST_PIECES / 2 {
-            self.link.full = false;
+            self.link.set(Fact::FULL, false);
         }
     }
 
     // The books.
 
-    /// Balances the books after anything has happened. In the steady state it looks at a few fields and calls nothing.
+    /// Balances the books after anything has happened. In the steady state it compares a few fields and calls nothing but
+    /// the handler.
     #[inline]
     pub(crate) fn settle(&mut self, handler: &mut H) {
-        let mut rounds = 0;
-        loop {
-            if self.link.unflushed {
+        if self.link.is(Fact::SENT) {
+            self.tell_sent(handler);
+        }
+        if !self.link.is_steady() {
+            self.balance();
+        }
+    }
+
+    /// Sends what was appended, and tells the handler when all has gone out; it may then send anew.
+    #[inline]
+    fn tell_sent(&mut self, handler: &mut H) {
+        for _ in 0..ROUNDS {
+            if self.link.take(Fact::UNFLUSHED) {
                 self.flush();
             }
-            if !self.link.completed || self.link.is_dead() {
-                break;
+            if !self.link.take(Fact::COMPLETED) || self.link.is_dead() {
+                return;
             }
-            if rounds == ROUNDS {
-                self.event_loop.list(self.link);
-                break;
-            }
-            rounds += 1;
-            self.link.completed = false;
             if self.link.output.is_none() {
                 handler.write_complete(self);
             }
+            if !self.link.is(Fact::SENT) {
+                return;
+            }
         }
+        self.event_loop.list(self.link);
+    }
+
+    #[inline(never)]
+    fn balance(&mut self) {
         if self.link.phase != Phase::Open {
             self.advance();
         }
@@ -301,20 +350,22 @@ impl<H: Handler> TcpConnection<'_, H> {
         }
         let reads = self.reads();
         let wanted = Interest::of(reads, self.link.output.is_some());
-        if self.link.watched != Some(wanted) || self.link.hung_up {
+        if self.link.watched != Some(wanted) || self.link.is(Fact::HUNG_UP) {
             self.watch(wanted);
         }
-        if self.link.revisit && reads {
+        if self.link.is(Fact::REVISIT) && reads {
             self.event_loop.list(self.link);
         }
-        self.arm();
+        if self.link.take(Fact::TIMED_ANEW) {
+            self.arm();
+        }
     }
 
     /// Takes the next step of the way to the end, once the one before is done.
     fn advance(&mut self) {
         if self.link.jobs() > 0 {
             // The time of a job is not the peer's fault.
-            self.link.deadline = Tick::MAX;
+            self.link.expire_at(Tick::MAX);
             return;
         }
         if self.link.deadline == Tick::MAX {
@@ -323,7 +374,7 @@ impl<H: Handler> TcpConnection<'_, H> {
         if self.link.output.is_some() {
             return;
         }
-        match (self.link.phase, self.link.input_ended) {
+        match (self.link.phase, self.link.is(Fact::INPUT_ENDED)) {
             // Nothing is unread: the close that follows sends our FIN.
             (Phase::Flushing | Phase::FlushingToClose, true) => self.link.end(End::Finished),
             (Phase::FlushingToClose, false) => self.link.end(End::Closed),
@@ -338,7 +389,8 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// From now on the peer has [`Limits::linger`](crate::Limits).
     fn linger(&mut self) {
-        self.link.deadline = self.event_loop.tick_after(self.event_loop.limits.linger);
+        let linger = self.event_loop.limits.linger;
+        self.link.expire_at(self.event_loop.tick_after(linger));
     }
 
     /// Changes what the dispatcher watches for.
@@ -346,9 +398,11 @@ impl<H: Handler> TcpConnection<'_, H> {
     fn watch(&mut self, wanted: Interest) {
         let before = self.link.watched;
         let resumed = wanted.reads() && !before.is_some_and(Interest::reads);
-        self.link.revisit |= resumed && self.link.kept.is_some();
+        if resumed && self.link.kept.is_some() {
+            self.link.set(Fact::REVISIT, true);
+        }
         // A hang-up is reported without end, asked for or not. While we cannot react to it, nothing must be asked.
-        let mute = self.link.hung_up && wanted == Interest::NONE;
+        let mute = self.link.is(Fact::HUNG_UP) && wanted == Interest::NONE;
         self.link.watched = (!mute).then_some(wanted);
         let (fd, wanted) = (self.link.fd.as_fd(), self.link.watched);
         if let Err(error) = self.event_loop.rewatch(fd, self.link.token, before, wanted) {

@@ -7,6 +7,7 @@
 //! care, and many of them share one wake-up.
 
 use std::mem;
+use std::time::Duration;
 
 use crate::token::{Table, Token};
 
@@ -23,6 +24,12 @@ const WORD: usize = u64::BITS as usize;
 
 /// Milliseconds since the loop began.
 pub type Tick = u64;
+
+/// In milliseconds, at most years of them, and rounded up: rounded down, the last fraction of a wait would be spent spinning.
+#[inline]
+pub(crate) fn milliseconds(time: Duration) -> Tick {
+    time.as_secs().min(1 << 32) * 1000 + Tick::from(time.subsec_nanos().div_ceil(1_000_000))
+}
 
 /// Names a timer until it has fired or was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

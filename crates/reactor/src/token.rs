@@ -109,7 +109,7 @@ impl<T> Table<T> {
     #[inline]
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
-        (slot.generation == token.generation && slot.generation != FREE).then_some(slot)
+        (slot.generation == token.generation).then_some(slot)
     }
     // ANCHOR_END: find
 

@@ -1,144 +1,22 @@
 //! What a message costs: system calls and allocations, counted.
-//!
-//! The counting of system calls needs no tracer: this program defines the C library's `read`, `send` and so on itself, and
-//! the linker prefers ours. Each counts, for its thread, and makes the system call.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::io::{IoSlice, Write};
+use std::os::fd::AsRawFd;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nix::libc;
-use reactor::{DispatcherKind, EventLoop, Handler, Input, Limits, TcpConnection, Trigger};
+use counting::{Calls, Costs, costs, live};
+use reactor::{
+    DispatcherKind, EventLoop, Handler, Input, Limits, ServerOptions, TcpConnection, TcpServer,
+    Trigger,
+};
 use support::*;
-
-const NAMES: [&str; 12] = [
-    "read",
-    "write",
-    "send",
-    "sendmsg",
-    "epoll_wait",
-    "epoll_ctl",
-    "poll",
-    "select",
-    "accept4",
-    "shutdown",
-    "close",
-    "recv",
-];
-
-thread_local! {
-    static CALLS: [Cell<u64>; NAMES.len()] = const { [const { Cell::new(0) }; NAMES.len()] };
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count(index: usize) {
-    CALLS.with(|calls| calls[index].set(calls[index].get() + 1));
-}
-
-/// A C function that counts and passes its arguments on to the system call.
-macro_rules! counted {
-    ($($index:literal $name:ident $number:ident ($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
-        // SAFETY: the signature is that of the C library's function, and so is what it does.
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            count($index);
-            // SAFETY: the caller vouches for the arguments. libc::syscall sets errno as the function would.
-            unsafe { libc::syscall(libc::$number, $($argument),*) as $result }
-        }
-    )* };
-}
-
-counted! {
-    0 read SYS_read(fd: i32, data: *mut c_void, length: usize) -> isize;
-    1 write SYS_write(fd: i32, data: *const c_void, length: usize) -> isize;
-    3 sendmsg SYS_sendmsg(fd: i32, message: *const libc::msghdr, flags: i32) -> isize;
-    4 epoll_wait SYS_epoll_wait(fd: i32, events: *mut libc::epoll_event, most: i32, timeout: i32) -> i32;
-    5 epoll_ctl SYS_epoll_ctl(fd: i32, what: i32, which: i32, event: *mut libc::epoll_event) -> i32;
-    6 poll SYS_poll(entries: *mut libc::pollfd, most: libc::nfds_t, timeout: i32) -> i32;
-    8 accept4 SYS_accept4(fd: i32, address: *mut libc::sockaddr, length: *mut libc::socklen_t, flags: i32) -> i32;
-    9 shutdown SYS_shutdown(fd: i32, how: i32) -> i32;
-    10 close SYS_close(fd: i32) -> i32;
-}
-
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn send(fd: i32, data: *const c_void, length: usize, flags: i32) -> isize {
-    count(2);
-    let nobody = std::ptr::null::<c_void>();
-    // SAFETY: send(2) is sendto(2) without an address.
-    unsafe { libc::syscall(libc::SYS_sendto, fd, data, length, flags, nobody, 0) as isize }
-}
-
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn recv(fd: i32, data: *mut c_void, length: usize, flags: i32) -> isize {
-    count(11);
-    let nobody = std::ptr::null::<c_void>();
-    // SAFETY: recv(2) is recvfrom(2) without an address.
-    unsafe { libc::syscall(libc::SYS_recvfrom, fd, data, length, flags, nobody, nobody) as isize }
-}
-
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn select(
-    end: i32,
-    read: *mut libc::fd_set,
-    write: *mut libc::fd_set,
-    except: *mut libc::fd_set,
-    time: *mut libc::timeval,
-) -> i32 {
-    count(7);
-    // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_select, end, read, write, except, time) as i32 }
-}
-
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller vouches for the layout.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Calls so far, and allocations so far.
-fn costs() -> ([u64; NAMES.len()], u64) {
-    let calls = CALLS.with(|calls| std::array::from_fn(|index| calls[index].get()));
-    (calls, ALLOCATIONS.with(Cell::get))
-}
-
-fn since(before: [u64; NAMES.len()]) -> BTreeMap<&'static str, u64> {
-    let now = costs().0;
-    let spent = NAMES.iter().zip(now).zip(before);
-    spent
-        .map(|((name, now), before)| (*name, now - before))
-        .filter(|one| one.1 > 0)
-        .collect()
-}
 
 /// A loop in this thread, with one connection whose other end is a thread that says `first`, gets an answer of the same
 /// length, and so on; the costs of `messages` such exchanges, after a few to warm up.
@@ -148,7 +26,7 @@ fn measure<H: Handler>(
     limits: Limits,
     message: &'static [u8],
     messages: u64,
-) -> (BTreeMap<&'static str, u64>, u64) {
+) -> (Calls, u64) {
     let mut event_loop = EventLoop::new("main thread", kind.open().unwrap(), limits).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -169,15 +47,13 @@ fn measure<H: Handler>(
         event_loop.turn(Some(DEADLINE)).unwrap();
     }
     let mut allocations = 0;
-    let (calls, _) = costs();
+    let before = Costs::now();
     for _ in 0..messages {
         // The channel between the threads allocates: that is not the loop's.
         next.send(()).unwrap();
-        let before = costs().1;
-        event_loop.turn(Some(DEADLINE)).unwrap();
-        allocations += costs().1 - before;
+        allocations += costs(|| event_loop.turn(Some(DEADLINE)).unwrap()).1;
     }
-    let spent = since(calls);
+    let (spent, _) = before.since();
     drop(next);
     client.join().unwrap();
     (spent, allocations)
@@ -203,7 +79,7 @@ fn one_wait_one_read_one_write_and_no_allocation() {
         };
         let (calls, allocations) = measure(kind, Echo, limits, b"hello", MESSAGES);
         let expected = [(wait, MESSAGES), ("recv", MESSAGES), ("send", MESSAGES)];
-        assert_eq!(calls, BTreeMap::from(expected), "{kind}");
+        assert_eq!(calls, Calls::from(expected), "{kind}");
         assert_eq!(allocations, 0, "{kind}");
     }
 }
@@ -232,7 +108,7 @@ fn an_answer_in_pieces_is_one_write() {
             ("recv", MESSAGES),
             (call, MESSAGES),
         ];
-        assert_eq!(calls, BTreeMap::from(expected));
+        assert_eq!(calls, Calls::from(expected));
         assert_eq!(allocations, 0);
     }
 }
@@ -275,11 +151,11 @@ fn keeping_a_part_of_a_message_does_not_allocate() {
     let mut exchange = |check: bool| {
         let mut client = &theirs;
         client.write_all(b"hel").unwrap();
-        let before = costs().1;
+        let before = Costs::now();
         event_loop.turn(Some(DEADLINE)).unwrap();
         client.write_all(b"lo\n").unwrap();
         event_loop.turn(Some(DEADLINE)).unwrap();
-        assert!(!check || costs().1 == before);
+        assert!(!check || before.since().1 == 0);
         let mut answer = [0; 6];
         std::io::Read::read_exact(&mut client, &mut answer).unwrap();
         assert_eq!(&answer, b"hello\n");
@@ -304,13 +180,13 @@ fn adding_a_connection_costs_the_same_however_many_there_are() {
             let pairs: Vec<_> = (0..count)
                 .map(|_| std::os::unix::net::UnixStream::pair().unwrap())
                 .collect();
-            let (calls, allocations) = costs();
+            let before = Costs::now();
             for (ours, theirs) in pairs {
                 ours.set_nonblocking(true).unwrap();
                 event_loop.adopt(ours.into(), None, Echo).unwrap();
                 others.push(theirs);
             }
-            (since(calls), costs().1 - allocations)
+            before.since()
         };
         add(10);
         let (few, _) = add(100);
@@ -319,6 +195,37 @@ fn adding_a_connection_costs_the_same_however_many_there_are() {
         assert_eq!(few, many, "{kind}");
         assert!(many.values().sum::<u64>() <= 100, "{many:?}");
         assert!(allocations < 110, "{allocations}");
+    }
+}
+
+/// A connection that is asked, answered and closed at once: where the peer speaks first, it never reaches the dispatcher.
+#[test]
+fn a_connection_for_one_question_is_four_calls() {
+    struct Once;
+    impl Handler for Once {
+        const PEER_SPEAKS_FIRST: bool = true;
+
+        fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+            connection.send(input.take());
+            connection.close_when_sent();
+        }
+    }
+    let _few = DESCRIPTORS.lock();
+    for dispatcher in DispatcherKind::ALL {
+        let options = ServerOptions {
+            dispatcher,
+            ..Default::default()
+        };
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut server = TcpServer::bind(&address, options, |_| Once).unwrap();
+        let mut client = connect(server.local_address().unwrap());
+        client.write_all(b"hello").unwrap();
+        let (calls, _) = costs(|| server.main_loop().turn(Some(DEADLINE)).unwrap());
+        assert_eq!(read_to_end(&mut client), b"hello");
+        let served = ["recv", "send", "close", "epoll_ctl"].map(|name| calls.get(name).copied());
+        assert_eq!(served, [Some(1), Some(1), Some(1), None], "{dispatcher}");
+        // The second finds that nobody else is there.
+        assert_eq!(calls["accept4"], 2);
     }
 }
 
@@ -335,7 +242,7 @@ fn e1_15_a_batch_of_tasks_is_one_wake_up() {
     let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = Arc::clone(&done);
     let writes = thread::spawn(move || {
-        let (before, _) = costs();
+        let before = Costs::now();
         for _ in 0..1000 {
             let done = Arc::clone(&counter);
             handle
@@ -344,14 +251,49 @@ fn e1_15_a_batch_of_tasks_is_one_wake_up() {
                 })
                 .unwrap();
         }
-        since(before)
+        before.since().0
     });
-    assert_eq!(writes.join().unwrap(), BTreeMap::from([("write", 1)]));
-    let (before, _) = costs();
-    event_loop.turn(Some(DEADLINE)).unwrap();
-    assert_eq!(
-        since(before),
-        BTreeMap::from([("epoll_wait", 1), ("read", 1)])
-    );
+    assert_eq!(writes.join().unwrap(), Calls::from([("write", 1)]));
+    let (calls, _) = costs(|| event_loop.turn(Some(DEADLINE)).unwrap());
+    assert_eq!(calls, Calls::from([("epoll_wait", 1), ("read", 1)]));
     assert_eq!(done.load(std::sync::atomic::Ordering::Relaxed), 1000);
+}
+
+/// User memory of a connection that has been used and now waits, in bytes.
+#[test]
+fn an_idle_connection_is_small() {
+    const COUNT: i64 = 1000;
+    let _many = DESCRIPTORS.lock();
+    common::descriptors::raise_limit().unwrap();
+    let limits = Limits {
+        idle: Some(Duration::from_secs(60)),
+        ..Default::default()
+    };
+    let dispatcher = DispatcherKind::default().open().unwrap();
+    let mut event_loop = EventLoop::new("main", dispatcher, limits).unwrap();
+    let mut others = Vec::with_capacity(2 * COUNT as usize);
+    let mut open = || {
+        for _ in 0..COUNT {
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            event_loop.adopt(ours.into(), None, Echo).unwrap();
+            theirs.write_all(b"hello").unwrap();
+            others.push(theirs);
+        }
+        while others.iter().any(|other| available(other) < 5) {
+            event_loop.turn(Some(DEADLINE)).unwrap();
+        }
+        live()
+    };
+    let before = open();
+    let each = (open() - before) / COUNT;
+    assert!(each < 512, "{each}");
+}
+
+/// How many bytes could be read at once, FIONREAD in ioctl_tty(2).
+fn available(stream: &std::os::unix::net::UnixStream) -> i32 {
+    let mut count = 0;
+    // SAFETY: the call writes one int, which lives through it.
+    let result = unsafe { nix::libc::ioctl(stream.as_raw_fd(), nix::libc::FIONREAD, &mut count) };
+    assert_eq!(result, 0);
+    count
 }

@@ -40,6 +40,48 @@ fn many_clients_get_their_own_bytes_back() {
     });
 }
 
+/// Read from before it is registered, a connection is served like any other, whenever its peer speaks, ends or is gone.
+#[test]
+fn a_peer_that_may_speak_first_is_heard_first_or_later() {
+    struct Listening;
+    impl Handler for Listening {
+        const PEER_SPEAKS_FIRST: bool = true;
+
+        fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+            connection.send(input.take());
+        }
+    }
+    every(|options| {
+        let server = serve(options, |_| Listening);
+        for number in 0..40 {
+            let mut stream = connect(server.address);
+            match number % 4 {
+                0 => {
+                    stream.write_all(b"at once").unwrap();
+                    finish(&stream);
+                    assert_eq!(read_to_end(&mut stream), b"at once");
+                }
+                1 => {
+                    let mut served = connect(server.address);
+                    assert_eq!(exchange(&mut served, b"others first"), b"others first");
+                    assert_eq!(exchange(&mut stream, b"later"), b"later");
+                    let data = pattern(300_000);
+                    let (sent, mut writer) = (data.clone(), stream.try_clone().unwrap());
+                    let writing = thread::spawn(move || writer.write_all(&sent).unwrap());
+                    assert!(read_exactly(&mut stream, data.len()) == data);
+                    writing.join().unwrap();
+                }
+                2 => {
+                    stream.write_all(b"gone").unwrap();
+                    reset(stream);
+                }
+                _ => drop(stream),
+            }
+        }
+        server.stop();
+    });
+}
+
 #[test]
 fn large_data_comes_back_whole_while_the_client_writes_and_reads() {
     every(|options| {

@@ -17,6 +17,7 @@ pub fn limits() -> Limits {
 pub fn check(bytes: &[u8]) {
     compare_with_httparse(bytes);
     cuts_make_no_difference(bytes);
+    what_was_read_before_makes_no_difference(bytes);
     chunks_are_what_the_grammar_says(bytes);
 }
 
@@ -148,6 +149,26 @@ fn cuts_make_no_difference(bytes: &[u8]) {
             );
         }
         _ => {}
+    }
+}
+
+/// A head that has been used comes to what a new one would, be the header the same as before, a part of it, or another.
+fn what_was_read_before_makes_no_difference(bytes: &[u8]) {
+    let line_end = bytes.windows(2).position(|two| two == b"\r\n");
+    let header = &bytes[line_end.map_or(bytes.len(), |at| at + 2)..];
+    let with = |line: &[u8]| [line, b"\r\n", header].concat();
+    let old = with(b"GET /old HTTP/1.0");
+    let absolute = with(b"GET http://host HTTP/1.1");
+    let cut = &bytes[..bytes.len() - bytes.len().min(1)];
+    let longer = [cut, b"X: y\r\n\r\n"].concat();
+    let mut used = Head::default();
+    for request in [bytes, &old, cut, bytes, &absolute, &longer, &old, bytes] {
+        let (new, expected) = parse(request);
+        let outcome = used.parse(request, &mut Progress::default(), &limits());
+        assert_eq!(outcome, expected);
+        if matches!(outcome, Ok(Some(_))) {
+            assert_eq!(format!("{used:?}"), format!("{new:?}"));
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod signature;
 mod svg;
 mod table;
 mod text;
-mod words;
+pub(crate) mod words;
 
 use crate::record::Record;
 
@@ -31,6 +31,11 @@ pub struct TextOptions {
 /// The ladder as text for a terminal.
 pub fn text(record: &Record, options: &TextOptions) -> String {
     text::text(record, options)
+}
+
+/// What a control changed, and that its central claims do not hold, as text for a terminal.
+pub fn control_text(change: &str, record: &Record, options: &TextOptions) -> String {
+    text::control(change, record, options)
 }
 
 /// The ladder as an SVG element, to be put into an HTML page as it is: no line of it is blank, its ids begin with the

@@ -456,6 +456,52 @@ fn text_table(table: &Table, room: usize) -> Canvas {
     canvas
 }
 
+/// What was seen of a claim, below it.
+fn seen(canvas: &mut Canvas, seen: &str, room: usize, limit: Option<usize>) {
+    let lines = seen.lines().filter(|line| !line.trim().is_empty());
+    for (number, seen) in lines.enumerate() {
+        let top = canvas.lines.len();
+        for (line, words) in wrap(&clean(seen), room - 10, limit).iter().enumerate() {
+            canvas.put(top + line, 10, words, DIM);
+        }
+        if number == 0 {
+            canvas.put(top, 4, "seen:", DIM);
+        }
+    }
+}
+
+/// See [`super::control_text`].
+pub(super) fn control(change: &str, record: &Record, options: &TextOptions) -> String {
+    let room = options.width.max(20);
+    let mut canvas = Canvas::default();
+    for (line, words) in wrap(&format!("control: {}", clean(change)), room, None)
+        .iter()
+        .enumerate()
+    {
+        canvas.put(line, 0, words, PLAIN);
+    }
+    for claim in record.claims.iter().filter(|claim| claim.central) {
+        let top = canvas.lines.len();
+        let (mark, colour, words) = match claim.verdict {
+            Verdict::Unseen => ("–", DIM, clean(&claim.sentence)),
+            _ => (
+                "✓",
+                GREEN,
+                format!("fails, as it must: {}", clean(&claim.sentence)),
+            ),
+        };
+        canvas.put(top, 2, mark, colour);
+        for (line, words) in wrap(&words, room - 4, None).iter().enumerate() {
+            canvas.put(top + line, 4, words, PLAIN);
+        }
+        let limit = if options.full { None } else { Some(3) };
+        seen(&mut canvas, &claim.seen, room, limit);
+    }
+    let mut out = String::from("\n");
+    canvas.write(&mut out, options.colour);
+    out
+}
+
 fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
     let mut canvas = Canvas::default();
     for claim in &record.claims {
@@ -467,10 +513,10 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
             Verdict::Unseen => DIM,
         };
         canvas.put(top, 2, mark(claim.verdict), colour);
-        let strong = if claim.verdict == Verdict::Fails {
-            RED
-        } else {
-            PLAIN
+        let strong = match claim.verdict {
+            Verdict::Fails => RED,
+            _ if claim.central => BOLD,
+            _ => PLAIN,
         };
         for (line, words) in wrap(&clean(&claim.sentence), room - 4, None)
             .iter()
@@ -479,16 +525,7 @@ fn claims(record: &Record, room: usize, verbose: bool) -> Canvas {
             canvas.put(top + line, 4, words, strong);
         }
         if verbose || claim.verdict != Verdict::Holds {
-            let seen = claim.seen.lines().filter(|line| !line.trim().is_empty());
-            for (number, seen) in seen.enumerate() {
-                let top = canvas.lines.len();
-                for (line, words) in wrap(&clean(seen), room - 10, None).iter().enumerate() {
-                    canvas.put(top + line, 10, words, DIM);
-                }
-                if number == 0 {
-                    canvas.put(top, 4, "seen:", DIM);
-                }
-            }
+            seen(&mut canvas, &claim.seen, room, None);
         }
     }
     let took = format!("{:.2} s", record.took.as_secs_f64());

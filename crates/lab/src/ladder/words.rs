@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthChar;
 use crate::record::{Record, Verdict};
 
 /// The text as one printable line: what a terminal would obey, or XML forbids, is escaped (`\t`, `\u{1b}`).
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim_end_matches(['\n', '\r']).chars() {
         let turns_the_line_around = matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -54,7 +54,7 @@ fn split(text: &str, room: usize) -> (&str, &str) {
 
 /// The text in lines of at most `room` columns, broken at spaces where it can be; lines after the first are indented by two
 /// where there is room. With a `limit`, the last line permitted ends in `…` if there is more.
-pub(super) fn wrap(text: &str, room: usize, limit: Option<usize>) -> Vec<String> {
+pub(crate) fn wrap(text: &str, room: usize, limit: Option<usize>) -> Vec<String> {
     // A character two columns wide must fit, or this would never end.
     let room = room.max(4);
     let indent = if room >= 12 { "  " } else { "" };
@@ -96,7 +96,7 @@ pub(super) fn grouped(number: usize) -> String {
 }
 
 /// `1 byte`, `10 240 bytes`.
-pub(super) fn counted(number: usize, one: &str) -> String {
+pub(crate) fn counted(number: usize, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {one}{plural}", grouped(number))
 }
@@ -107,7 +107,7 @@ pub(super) fn milliseconds(at: Duration) -> u128 {
 }
 
 /// The mark of a verdict.
-pub(super) fn mark(verdict: Verdict) -> &'static str {
+pub(crate) fn mark(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Holds => "✓",
         Verdict::Fails => "✗",

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use common::{Call, CallError};
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use super::{Dispatcher, Trigger, milliseconds, requested, returned};
-use crate::{Event, Interest, Token};
+use super::{Dispatcher, Trigger, poll_timeout};
+use crate::{Event, Interest, Readiness, Token};
 
 /// How many events one wait can return. What does not fit comes with the next: the kernel takes turns.
 const BATCH: usize = 512;
@@ -32,7 +32,7 @@ impl EpollDispatcher {
     }
 
     fn event(&self, token: Token, interest: Interest) -> EpollEvent {
-        let mut flags = EpollFlags::from_bits_retain(requested(interest).into());
+        let mut flags = EpollFlags::from_bits_retain(interest.bits().into());
         flags.set(EpollFlags::EPOLLET, self.trigger == Trigger::Edge);
         EpollEvent::new(flags, token.to_bits())
     }
@@ -63,16 +63,13 @@ impl Dispatcher for EpollDispatcher {
     }
 
     fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
-        let timeout = most.map_or(EpollTimeout::NONE, |most| {
-            EpollTimeout::try_from(milliseconds(most)).unwrap_or(EpollTimeout::MAX)
-        });
-        let count = match self.epoll.wait(&mut self.ready, timeout) {
+        let count = match self.epoll.wait(&mut self.ready, poll_timeout(most)) {
             Err(Errno::EINTR) => 0,
             outcome => outcome.call("epoll_wait")?,
         };
         into.extend(self.ready[..count].iter().map(|event| Event {
             token: Token::from_bits(event.data()),
-            readiness: returned(event.events().bits() as i16),
+            readiness: Readiness::from_bits(event.events().bits() as i16),
         }));
         Ok(())
     }

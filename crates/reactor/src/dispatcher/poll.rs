@@ -7,8 +7,8 @@ use common::{Call, CallError};
 use nix::errno::Errno;
 use tracing::debug;
 
-use super::{Dispatcher, milliseconds, requested, returned};
-use crate::{Event, Interest, Token};
+use super::{Dispatcher, poll_timeout};
+use crate::{Event, Interest, Readiness, Token};
 
 /// No place in the array.
 const NOWHERE: u32 = u32::MAX;
@@ -46,7 +46,7 @@ impl Dispatcher for PollDispatcher {
         self.places[token.slot()] = self.entries.len() as u32;
         self.entries.push(libc::pollfd {
             fd: fd.as_raw_fd(),
-            events: requested(interest),
+            events: interest.bits(),
             revents: 0,
         });
         self.tokens.push(token);
@@ -56,7 +56,7 @@ impl Dispatcher for PollDispatcher {
 
     fn update(&mut self, _: BorrowedFd, token: Token, wanted: Interest) -> Result<(), CallError> {
         let place = self.place(token)?;
-        self.entries[place].events = requested(wanted);
+        self.entries[place].events = wanted.bits();
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Dispatcher for PollDispatcher {
     }
 
     fn wait(&mut self, into: &mut Vec<Event>, most: Option<Duration>) -> Result<(), CallError> {
-        let timeout = most.map_or(-1, milliseconds);
+        let timeout = poll_timeout(most).into();
         let count = self.entries.len() as libc::nfds_t;
         // SAFETY: the pointer and the count are those of one vector that lives through the call.
         let ready = unsafe { libc::poll(self.entries.as_mut_ptr(), count, timeout) };
@@ -87,7 +87,7 @@ impl Dispatcher for PollDispatcher {
             debug!("get message channel i=={i}, fd=={}", entry.fd);
             into.push(Event {
                 token: *token,
-                readiness: returned(entry.revents),
+                readiness: Readiness::from_bits(entry.revents),
             });
         }
         Ok(())

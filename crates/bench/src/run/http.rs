@@ -1,0 +1,134 @@
+//! Requests and answers.
+
+use std::time::Duration;
+
+use super::rounds::{Entry, costs, enter, per_second};
+use super::{Bench, check};
+use crate::counts;
+use crate::load::{CONNECTION_PER_REQUEST, LoadError, Shape, at_rate};
+use crate::measure::run_on;
+use crate::results::{ClientCheck, Latency, Row, Topic, Workload};
+use crate::servers::Contestant;
+
+/// Connections at the same time: enough that the server always has something to do.
+const CONNECTIONS: usize = 64;
+
+/// The share of what the slowest contestant can do at which everybody's latency is measured: far from saturation, where a queue
+/// would be measured and not a server.
+const EASY: f64 = 0.4;
+
+const KEEP_ALIVE: &str = "keep-alive";
+const PIPELINED: &str = "pipelined-16";
+
+fn workloads() -> Vec<Workload> {
+    let workload = |id: &str, title: &str, depth, size| Workload {
+        id: id.into(),
+        title: title.into(),
+        connections: CONNECTIONS,
+        depth,
+        size,
+    };
+    vec![
+        workload(KEEP_ALIVE, "keep-alive", 1, 26),
+        workload(PIPELINED, "pipelined 16", 16, 26),
+        workload(CONNECTION_PER_REQUEST, "connection per request", 1, 26),
+        workload("file-100k", "file 100 KiB", 1, 100 * 1024),
+    ]
+}
+
+pub fn section(
+    bench: &Bench,
+    contestants: &[&'static Contestant],
+    checks: &mut Vec<ClientCheck>,
+) -> (Vec<Workload>, Vec<Row>) {
+    let workloads = workloads();
+    let entries = enter(bench, contestants);
+    let mut rows = costs(bench, Topic::Http, &entries, &workloads);
+    per_second(bench, Topic::Http, &entries, &mut rows, &workloads);
+    latencies(bench, &entries, &mut rows, &workloads[0]);
+    if let Some(other) = bench.cores.other {
+        checks.extend(check::clients(bench, &entries, &workloads[0], other));
+    }
+    drop(entries);
+    if !bench.plan.quick {
+        for workload in [&workloads[0], &workloads[1]] {
+            count(bench, contestants, &mut rows, workload);
+        }
+    }
+    (workloads, rows)
+}
+
+/// At one rate for everybody.
+fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Workload) {
+    let of_workload = |row: &&mut Row| row.workload == workload.id && row.missing.is_none();
+    let rates = rows.iter_mut().filter(of_workload).filter_map(|row| {
+        let alone = row.per_second.map(|spread| spread.median);
+        // With one core the client has its share of it: about half.
+        alone.or(row.cost.map(|cost| 0.5e9 / cost.total_ns.median))
+    });
+    let Some(slowest) = rates.min_by(f64::total_cmp) else {
+        return;
+    };
+    let rate = ((slowest * EASY / 1000.0).floor() * 1000.0).max(100.0);
+    bench
+        .progress
+        .stage(&format!("HTTP, latency at {rate:.0} requests per second"));
+    bench.progress.expects(entries.len());
+    let time = bench.plan.sample * if bench.plan.quick { 3 } else { 8 };
+    let _ = run_on(bench.cores.other.unwrap_or(bench.cores.shared));
+    for row in rows.iter_mut().filter(of_workload) {
+        bench.progress.step(&row.contestant);
+        let entry = entries
+            .iter()
+            .find(|entry| entry.contestant.name == row.contestant);
+        let Some(Ok(server)) = entry.map(|entry| &entry.server) else {
+            continue;
+        };
+        match latency(bench, server.address(), row, workload, rate, time) {
+            Ok(latency) => row.latency = Some(latency),
+            Err(error) => row.fails(server, &error),
+        }
+    }
+    let _ = run_on(bench.cores.shared);
+}
+
+fn latency(
+    bench: &Bench,
+    address: std::net::SocketAddr,
+    row: &Row,
+    workload: &Workload,
+    rate: f64,
+    time: Duration,
+) -> Result<Latency, LoadError> {
+    let shape = Shape::of(workload, row.kind);
+    let yields = bench.cores.other.is_none();
+    at_rate(address, &shape, rate, time, yields)
+}
+
+/// What does not depend on the machine: system calls, allocations, instructions.
+pub fn count(
+    bench: &Bench,
+    contestants: &[&'static Contestant],
+    rows: &mut [Row],
+    workload: &Workload,
+) {
+    bench
+        .progress
+        .stage(&format!("counting per request, {}", workload.title));
+    bench.progress.expects(contestants.len());
+    for &contestant in contestants {
+        bench.progress.step(contestant.name);
+        let row = rows.iter_mut().find(|row| {
+            row.contestant == contestant.name
+                && row.kind == contestant.kind
+                && row.workload == workload.id
+                && row.missing.is_none()
+        });
+        if let Some(row) = row {
+            let counted = bench.place(contestant, |place| {
+                Ok(counts::count(contestant, workload, place))
+            });
+            row.counts = counted.ok();
+        }
+    }
+}
