@@ -13,6 +13,7 @@ use common::signal::ends_with;
 use drive::{Program, Signal};
 use nix::libc::clockid_t;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::SigSet;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -58,14 +59,16 @@ fn only(core: usize) -> CpuSet {
     set
 }
 
-/// A program that begins on this core, its threads and children after it, and that ends when we do.
+/// A program that begins on this core, its threads and children after it, and that ends when we do. The signals that we wait for it
+/// takes as any program does.
 pub fn on_core(command: &mut Command, core: usize) -> &mut Command {
     let (set, parent) = (only(core), Pid::this());
-    // SAFETY: between fork and exec only sched_setaffinity(2), prctl(2) and getppid(2) are called, and no memory is allocated
-    // unless one of them fails.
+    // SAFETY: between fork and exec only sched_setaffinity(2), sigprocmask(2), prctl(2) and getppid(2) are called, and no memory
+    // is allocated unless one of them fails.
     unsafe {
         command.pre_exec(move || {
             sched_setaffinity(Pid::from_raw(0), &set)?;
+            SigSet::all().thread_unblock()?;
             match ends_with(parent, Signal::SIGTERM) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(nix::errno::Errno::ESRCH.into()),
@@ -179,17 +182,14 @@ impl Server {
         let before = self.usage();
         let tally = load()?;
         let after = self.usage();
-        let total = after.exact.saturating_sub(before.exact);
         let both = after.both.saturating_sub(before.both);
-        let user = after.user.saturating_sub(before.user);
-        let share = user as f64 / both.max(1) as f64;
-        let user_ns = (total as f64 * share) as u64;
+        let user_ns = after.user.saturating_sub(before.user);
         Ok(Sample {
             round,
             requests: tally.requests,
-            total_ns: total,
+            total_ns: after.exact.saturating_sub(before.exact),
             user_ns,
-            system_ns: total - user_ns,
+            system_ns: both.saturating_sub(user_ns),
             elapsed_ns: tally.elapsed.as_nanos() as u64,
         })
     }

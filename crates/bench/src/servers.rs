@@ -142,7 +142,7 @@ const ALL: &[Contestant] = &[
     )
     .about("the reactor in one file of chapter 30"),
     Contestant::peer(Kind::Echo, "tokio", Program::Peer("tokio-echo"))
-        .about("a task for each connection, one thread"),
+        .about("a task for each connection, one thread, one buffer for all"),
     Contestant::peer(Kind::Echo, "mio", Program::Peer("mio-echo"))
         .about("epoll edge-triggered, read until it would block"),
     Contestant::peer(Kind::Echo, "libevent", Program::Libevent("echo")).about("bufferevents"),
@@ -417,7 +417,10 @@ pub fn build(wanted: &[&Contestant], says: &dyn Fn(&str)) -> BTreeMap<&'static s
         let outcome = match program {
             Program::Peer(package) => {
                 says(&format!("building {package}"));
-                cargo(&peers().join("Cargo.toml"), &peers_target(), &[package])
+                let outcome = cargo(&peers().join("Cargo.toml"), &peers_target(), &[package]);
+                outcome.map_err(|error| {
+                    format!("{error} (its crates come from the network the first time)")
+                })
             }
             Program::Libevent(name) => {
                 says(&format!("building libevent's {name}"));

@@ -12,7 +12,7 @@ const LESSON: &str = "11-lesson.md";
 
 /// What the lab has written of a run.
 const RUN: &str = "\
-<!-- made by `lab render 11/close`, signature 1 -->
+<!-- made by `lab render 11/close` on Linux 6.18 -->
 <!-- ANCHOR: ladder -->
 <div class=\"ladder\">
 <svg viewBox=\"0 0 2 2\">

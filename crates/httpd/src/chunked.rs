@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::status::Refusal;
-use crate::syntax::{TOKEN, hexadecimal, is, span_of_value};
+use crate::syntax::{TOKEN, VALUE, hexadecimal, is, span};
 
 /// Bytes of chunk extensions in one body. Nobody uses them but attackers, who send gigabytes in them.
 const EXTENSIONS: usize = 1024;
@@ -85,7 +85,7 @@ impl Chunked {
                     }
                 }
                 State::Extension => {
-                    let count = span_of_value(&bytes[at..]);
+                    let count = span(&bytes[at..], VALUE);
                     self.extensions += count.max(1);
                     at += count;
                     match bytes.get(at) {
@@ -147,7 +147,7 @@ impl Chunked {
             (State::Trailer | State::TrailerName, _) if is(byte, TOKEN) => State::TrailerName,
             (State::TrailerName, b':') => State::TrailerValue,
             (State::TrailerValue, b'\r') => State::TrailerLineFeed,
-            (State::TrailerValue, _) if span_of_value(&[byte]) == 1 => State::TrailerValue,
+            (State::TrailerValue, _) if is(byte, VALUE) => State::TrailerValue,
             (State::TrailerLineFeed, b'\n') => State::Trailer,
             (State::Last, b'\n') => State::Done,
             _ => return Err(Refusal::Chunk),

@@ -132,13 +132,8 @@ impl Handler for HttpConnection {
     }
 
     fn timeout(&mut self, connection: &mut Connection, which: Timeout) {
-        match (self.busy.as_deref_mut(), which) {
-            (Some(Busy::Stream(stream)), Timeout::Deadline) => {
-                stream.rests = false;
-                if connection.all_sent() {
-                    self.produce(connection);
-                }
-            }
+        match (self.busy.as_deref(), which) {
+            (Some(Busy::Stream(_)), Timeout::Deadline) => self.woken(connection),
             // The time of a request does not run while we do not read it: it begins anew when we do.
             (_, Timeout::Deadline) if !connection.all_sent() => self.timed = false,
             // It takes nothing at all any more.

@@ -16,7 +16,7 @@ use crate::range::Ranges;
 use crate::request::Request;
 use crate::response::{Later, Piece, Pieces, Response, Source};
 use crate::status::Status;
-use crate::syntax::{self, PATH, is, list, trim};
+use crate::syntax::{self, PLAIN, is, list, trim};
 
 /// What stands between the parts of a multipart answer. It must not occur in them, and cannot be looked for in a file
 /// that goes out without passing through here; this one is as good as a random one.
@@ -138,7 +138,7 @@ fn status(error: Errno) -> Status {
 fn redirect(path: &[u8], query: Option<&str>, response: &mut Response) -> Result<(), Status> {
     let mut location = String::from("/");
     for &byte in path {
-        match is(byte, PATH) || byte == b'/' {
+        match is(byte, PLAIN) || byte == b'/' {
             true => location.push(char::from(byte)),
             false => location.push_str(&format!("%{byte:02X}")),
         }

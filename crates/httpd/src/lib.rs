@@ -25,6 +25,7 @@
 //! | `framing.rs` | where does a request end, and what becomes of the connection? |
 //! | `chunked.rs`, `body.rs` | what if the body comes in pieces? |
 //! | `request.rs`, `response.rs` | what does a handler see, and what does it make? |
+//! | `feed.rs` | what if the body comes from another thread? |
 //! | `routes.rs` | who answers what? |
 //! | `writer.rs`, `clock.rs` | how does an answer become bytes? |
 //! | `connection.rs`, `connection/` | in which order does everything happen? |
@@ -36,8 +37,9 @@
 //! # The way of a request
 //!
 //! 1. The loop reads once, into its own buffer, and calls [`HttpConnection`] with what came.
-//! 2. [`Head::parse`] makes a table of places in that buffer: nothing is copied. A head that is cut is looked at again when
-//!    more has come, from where the first look ended.
+//! 2. [`Head::parse`] makes a table of places in that buffer. A header that is the same as that of the request before, and
+//!    most are, is compared with it and not read again. A head that is cut is looked at again when more has come, from where the
+//!    first look ended.
 //! 3. The framing fields tell where the body ends. One that has arrived is borrowed as well; only a part of one, or
 //!    chunks, are copied to where they are put together.
 //! 4. The handler gets the [`Request`] and fills in the [`Response`]; both use the loop's memory.
@@ -59,6 +61,7 @@ mod chunked;
 mod clock;
 mod conditional;
 mod connection;
+mod feed;
 mod files;
 mod framing;
 mod limits;
@@ -78,6 +81,7 @@ mod writer;
 
 pub use chunked::Chunked;
 pub use connection::HttpConnection;
+pub use feed::{Feed, Gone, Sender, Waker, feed};
 pub use files::Files;
 pub use limits::Limits;
 pub use log::AccessLog;

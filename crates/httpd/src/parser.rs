@@ -1,6 +1,7 @@
-//! The head of a request: the request line and the header, RFC 9112 section 3 and 5. Nothing is copied: the result is a
-//! table of places in the input. A head may arrive in any pieces; [`Progress`] remembers how far it was understood, so that
-//! a byte at a time costs no more than twice the work.
+//! The head of a request: the request line and the header, RFC 9112 section 3 and 5. The result is a table of places in the
+//! input; all that is copied is a header that differs from the one before, for the next to be compared with. A head may
+//! arrive in any pieces; [`Progress`] remembers how far it was understood, so that a byte at a time costs no more than
+//! twice the work.
 
 use memchr::memchr;
 
@@ -8,7 +9,7 @@ use crate::framing::{Framing, is_authority};
 use crate::limits::Limits;
 use crate::request::{Method, Request};
 use crate::status::Refusal;
-use crate::syntax::{span_of_path, span_of_token, span_of_value};
+use crate::syntax::{PATH, TOKEN, span, span_of_value};
 
 /// A part of the input: from the first to before the second.
 pub(crate) type Place = (u32, u32);
@@ -66,7 +67,8 @@ enum Line {
 
 impl Head {
     /// Reads a head from the start of `bytes`. `Some` with its length when it is complete; `None` when it is valid so far,
-    /// and then the next call gets the same bytes with more behind them, and the same `progress`.
+    /// and then the next call gets the same bytes with more behind them, and the same `progress`. A head has the same `limits`
+    /// for its whole life.
     pub fn parse(
         &mut self,
         bytes: &[u8],
@@ -176,20 +178,17 @@ impl Head {
     /// and tells what it costs: others on the way may see another request than we do.
     #[inline(always)]
     fn request_line(&mut self, bytes: &[u8]) -> Result<Line, Refusal> {
-        let method = match bytes {
-            [b'G', b'E', b'T', b' ', ..] => 3,
-            _ => span_of_token(bytes),
-        };
+        let method = span(bytes, TOKEN);
         match bytes.get(method) {
             None => return Ok(Line::Cut),
             Some(b' ') if method > 0 => {}
             Some(_) => return Err(Refusal::RequestLine),
         }
         let start = method + 1;
-        let path_end = start + span_of_path(&bytes[start..]);
+        let path_end = start + span(&bytes[start..], PATH);
         let mut end = path_end;
         while bytes.get(end) == Some(&b'?') {
-            end += 1 + span_of_path(&bytes[end + 1..]);
+            end += 1 + span(&bytes[end + 1..], PATH);
         }
         match bytes.get(end) {
             None => return Ok(Line::Cut),
@@ -264,7 +263,7 @@ impl Head {
             [b'\r', b'\n', ..] => return Ok(Line::Empty),
             [] | [b'\r'] => return Ok(Line::Cut),
             [b'\r' | b'\n', ..] => return Err(Refusal::LineEnd),
-            line => span_of_token(line),
+            line => span(line, TOKEN),
         };
         match line.get(name) {
             Some(b':') if name > 0 => {}

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::feed::Waker;
 use crate::status::Status;
-use crate::syntax::{TOKEN, span, span_of_value};
+use crate::syntax::{TOKEN, VALUE, span};
 
 /// What the answers of a loop are made in, one after the other: the memory is used again.
 #[derive(Debug, Default)]
@@ -56,6 +57,11 @@ pub(crate) struct Piece {
 
 /// Makes a body while it is being sent. Every closure `FnMut(&mut Vec<u8>) -> More` is one.
 pub trait Produce: 'static {
+    /// The stream begins. Whoever is to produce when another thread says so keeps the waker.
+    fn started(&mut self, waker: Waker) {
+        let _ = waker;
+    }
+
     /// Appends the next part to `part`, a few kilobytes. It is called again when the client has taken it, so a slow
     /// client costs no memory.
     fn produce(&mut self, part: &mut Vec<u8>) -> More;
@@ -72,8 +78,10 @@ impl<F: FnMut(&mut Vec<u8>) -> More + 'static> Produce for F {
 pub enum More {
     /// Another one, as soon as there is room.
     Now,
-    /// Another one, not before this time has passed.
+    /// Another one, when this time has passed or the stream is woken.
     After(Duration),
+    /// Another one, when the stream is woken: [`Waker`], [`feed`](crate::feed()).
+    WhenWoken,
     /// Nothing.
     End,
 }
@@ -124,7 +132,7 @@ impl<'a> Response<'a> {
         let ours = ["date", "content-length", "transfer-encoding", "connection"];
         let valid = !name.is_empty()
             && span(name.as_bytes(), TOKEN) == name.len()
-            && span_of_value(value.as_bytes()) == value.len()
+            && span(value.as_bytes(), VALUE) == value.len()
             && !ours.iter().any(|own| name.eq_ignore_ascii_case(own));
         if valid {
             for part in [name, ": ", value, "\r\n"] {

@@ -104,20 +104,9 @@ pub(crate) fn length(response: &Response) -> Length {
     }
 }
 
-/// Appends Content-Length and the end of the header. Formatting with `write!` costs as much as all the rest of a head.
-pub(crate) fn content_length(out: &mut Vec<u8>, mut length: u64) {
-    let mut digits = *b"....................\r\n\r\n";
-    let mut start = digits.len() - 4;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (length % 10) as u8;
-        length /= 10;
-        if length == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(&digits[start..]);
+/// Appends Content-Length and the end of the header.
+pub(crate) fn content_length(out: &mut Vec<u8>, length: u64) {
+    let _ = write!(out, "Content-Length: {length}\r\n\r\n");
 }
 
 /// Appends a part of a stream as a chunk, RFC 9112 section 7.1; an empty one would be the last.

@@ -1,7 +1,6 @@
 //! A connection as its handler sees it: send, shut down, pause, time out. What the loop does with it is in `io.rs`.
 
 use std::fmt;
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use crate::buffer::Pool;
 use crate::order::Order;
 use crate::output::Output;
-use crate::sys::{self, Written};
+use crate::sys;
 use crate::timer::{Tick, milliseconds};
 use crate::{Buffer, End, EventLoop, Handler, Interest, Limits, Remote, TimerId, Token, Workers};
 
@@ -57,6 +56,8 @@ impl Fact {
     pub(crate) const LISTED: Self = Self(1 << 7);
     /// It may expire earlier than the loop's timer for it fires.
     pub(crate) const TIMED_ANEW: Self = Self(1 << 8);
+    /// It was accepted and not yet read from: it is listed, and so needs no dispatcher before that.
+    pub(crate) const NEW: Self = Self(1 << 9);
     /// Either of these, and the handler may have to be told that all has gone out.
     pub(crate) const SENT: Self = Self(Self::UNFLUSHED.0 | Self::COMPLETED.0);
 }
@@ -205,43 +206,22 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// Sends bytes: straight to the kernel if nothing is queued, and what it does not take is copied and goes out when it
     /// has room. A failure ends the connection, and [`Handler::closed`] tells it.
     ///
-    /// Each call is a system call; for an answer that is made in pieces see [`TcpConnection::out`] and
-    /// [`TcpConnection::send_parts`].
+    /// Each call is a system call; for an answer that is made in pieces see [`TcpConnection::out`].
     #[inline]
     pub fn send(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
+        if bytes.is_empty() || !self.link.sends() {
             return;
-        }
-        if let Some(taken) = self.send_now(|fd| sys::write(fd, bytes, false)) {
-            self.queue(&bytes[taken..]);
-        }
-    }
-
-    /// Sends several pieces with one system call.
-    pub fn send_parts(&mut self, parts: &[IoSlice]) {
-        let Some(mut taken) = self.send_now(|fd| sys::write_parts(fd, parts)) else {
-            return;
-        };
-        for part in parts {
-            let skipped = taken.min(part.len());
-            taken -= skipped;
-            self.queue(&part[skipped..]);
-        }
-    }
-
-    /// How much the kernel has taken: nothing if something is queued, which is to go first. `None` if nothing may be sent.
-    #[inline]
-    fn send_now(&mut self, write: impl FnOnce(BorrowedFd) -> Written) -> Option<usize> {
-        if !self.link.sends() {
-            return None;
         }
         self.link.set(Fact::COMPLETED, true);
+        // What is queued goes first.
         if self.link.output.is_some() {
-            return Some(0);
+            return self.queue(bytes);
         }
         self.link.active = self.event_loop.now;
-        let written = write(self.link.fd.as_fd());
-        written.map_err(|error| self.link.end(error.into())).ok()
+        match sys::write(self.link.fd.as_fd(), bytes, false) {
+            Ok(taken) => self.queue(&bytes[taken..]),
+            Err(error) => self.link.end(error.into()),
+        }
     }
 
     fn queue(&mut self, bytes: &[u8]) {
@@ -325,11 +305,6 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// True until it is closed or shut down by us, or has failed.
     pub fn is_open(&self) -> bool {
         self.link.phase == Phase::Open
-    }
-
-    /// True when the peer has ended its direction.
-    pub fn input_ended(&self) -> bool {
-        self.link.is(Fact::INPUT_ENDED)
     }
 
     /// Stops reading, for flow control of the handler's own. The peer is slowed down by its window.

@@ -17,6 +17,7 @@ pub use epoll::EpollDispatcher;
 pub use poll::PollDispatcher;
 pub use select::SelectDispatcher;
 
+use crate::names::{UnknownName, by_name};
 use crate::timer::milliseconds;
 use crate::{Event, Interest, Token};
 
@@ -105,17 +106,11 @@ impl fmt::Display for DispatcherKind {
     }
 }
 
-/// Not the name of a dispatcher.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of select, poll, epoll, epoll-edge")]
-pub struct UnknownDispatcher(String);
-
 impl FromStr for DispatcherKind {
-    type Err = UnknownDispatcher;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, UnknownDispatcher> {
-        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
-        found.ok_or_else(|| UnknownDispatcher(name.into()))
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        by_name(&Self::ALL, name)
     }
 }
 

@@ -74,7 +74,9 @@ pub struct EventLoop<H: Handler> {
     again: Vec<Event>,
     pub(crate) timers: Wheel<Timer<H>>,
     began: Instant,
-    /// Milliseconds since it began, as of this turn.
+    /// The time at which this turn began,
+    instant: Instant,
+    /// and the same in milliseconds since the loop did.
     pub(crate) now: Tick,
     pub(crate) pool: Pool,
     /// What connections read into; empty while one does.
@@ -107,6 +109,7 @@ impl<H: Handler> EventLoop<H> {
             again: Vec::new(),
             timers: Wheel::default(),
             began: Instant::now(),
+            instant: Instant::now(),
             now: 0,
             pool: Pool::default(),
             scratch: vec![0; SCRATCH],
@@ -148,7 +151,7 @@ impl<H: Handler> EventLoop<H> {
         let mut events = mem::take(&mut self.events);
         self.dispatcher.wait(&mut events, timeout)?;
         debug!("{} wakeup, {}", self.dispatcher.call(), self.name());
-        self.now = self.ticks();
+        self.read_clock();
         // Whoever asks to be called again while this goes on is called in the next turn.
         events.append(&mut self.again);
         for event in events.drain(..) {
@@ -178,7 +181,8 @@ impl<H: Handler> EventLoop<H> {
         // What this turn has taken so far does not matter to a timer that is far away.
         let mut left = next.saturating_sub(self.now);
         if left < NEAR {
-            left = next.saturating_sub(self.ticks());
+            self.read_clock();
+            left = next.saturating_sub(self.now);
         }
         let left = Duration::from_millis(left);
         Some(at_most.map_or(left, |at_most| at_most.min(left)))
@@ -210,7 +214,7 @@ impl<H: Handler> EventLoop<H> {
     }
     // ANCHOR_END: dispatch
 
-    #[inline]
+    #[inline(always)]
     fn log_event(&self, fd: BorrowedFd, readiness: Readiness) {
         if tracing::enabled!(tracing::Level::DEBUG) {
             let (fd, name) = (fd.as_raw_fd(), self.name());
@@ -391,7 +395,8 @@ impl<H: Handler> EventLoop<H> {
                     handler.stopping(connection);
                 }
                 if read_first {
-                    connection.read_first(handler);
+                    connection.link.set(Fact::NEW, true);
+                    connection.event_loop.list(connection.link);
                 }
             },
         );
@@ -478,7 +483,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// The time at which this turn began.
     pub fn now(&self) -> Instant {
-        self.began + Duration::from_millis(self.now)
+        self.instant
     }
 
     /// Calls `call` once, `after` from now. Never early; late by 3 % and a millisecond at most, if nothing blocks the loop.
@@ -487,7 +492,7 @@ impl<H: Handler> EventLoop<H> {
         after: Duration,
         call: impl FnOnce(&mut EventLoop<H>) + 'static,
     ) -> TimerId {
-        self.now = self.ticks();
+        self.read_clock();
         let at = self.tick_after(after);
         self.timers.insert(at, Timer::Call(Box::new(call)))
     }
@@ -497,10 +502,10 @@ impl<H: Handler> EventLoop<H> {
         self.timers.cancel(timer).is_some()
     }
 
-    /// Reads the clock: whole milliseconds since the loop began.
-    fn ticks(&self) -> Tick {
-        let time = self.began.elapsed();
-        time.as_secs() * 1000 + Tick::from(time.subsec_millis())
+    fn read_clock(&mut self) {
+        self.instant = Instant::now();
+        let time = self.instant.duration_since(self.began);
+        self.now = time.as_secs() * 1000 + Tick::from(time.subsec_millis());
     }
 
     /// The tick `after` from now, at most years ahead. Rounded up, and one is added for the part of a millisecond that
@@ -549,11 +554,6 @@ impl<H: Handler> EventLoop<H> {
     /// Its name.
     pub fn name(&self) -> &str {
         self.handle.name()
-    }
-
-    /// The bounds of its connections.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
     }
 }
 

@@ -64,7 +64,11 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// A visit without an event: something was left to do when the last one ended.
     pub(crate) fn visit(&mut self, handler: &mut H) {
         self.link.set(Fact::LISTED, false);
-        if self.event_loop.edge {
+        if self.link.take(Fact::NEW) {
+            if self.reads() {
+                self.read(handler, false);
+            }
+        } else if self.event_loop.edge {
             // No further event will tell of what was left.
             self.flush();
             if self.reads() {
@@ -129,13 +133,6 @@ impl<H: Handler> TcpConnection<'_, H> {
         let goes_on = !self.link.is(Fact::REVISIT) && self.reads();
         self.link.set(Fact::REVISIT, !goes_on);
         goes_on
-    }
-
-    /// The first look at a connection whose peer speaks first: before it is registered, and so perhaps instead.
-    pub(crate) fn read_first(&mut self, handler: &mut H) {
-        if self.reads() {
-            self.read(handler, false);
-        }
     }
 
     /// Reads into the loop's own buffer, and the handler sees the bytes there. If some were kept, it reads behind those, so
@@ -345,7 +342,8 @@ impl<H: Handler> TcpConnection<'_, H> {
         if self.link.phase != Phase::Open {
             self.advance();
         }
-        if self.link.is_dead() {
+        // A new one is visited soon; perhaps it needs neither the dispatcher nor a timer.
+        if self.link.is_dead() || self.link.is(Fact::NEW) {
             return;
         }
         let reads = self.reads();

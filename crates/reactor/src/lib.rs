@@ -37,6 +37,7 @@
 //! | `workers.rs`, `order.rs` | who computes? | |
 //! | `connect.rs` | how does one connect to others? | |
 //! | `sys.rs` | which system calls does a connection make? | |
+//! | `names.rs` | how is a dispatcher or a placement chosen by name? | |
 //!
 //! # Who owns what
 //!
@@ -58,7 +59,8 @@
 //!
 //! 1. *Accepted.* The acceptor is readable; it accepts until the queue is empty. The listener's options are inherited.
 //! 2. *Placed.* A loop is picked, and a task with the socket queued there. The loop makes the handler, registers the
-//!    descriptor, and calls [`Handler::connected`]. All that is in its own thread: nobody sees half a connection.
+//!    descriptor, and calls [`Handler::connected`]. All that is in its own thread: nobody sees half a connection. (Where
+//!    [the peer speaks first](Handler::PEER_SPEAKS_FIRST), it is read from before it is registered.)
 //! 3. *Readable.* The loop reads once into its own buffer of 64 KiB; fewer bytes than fit mean that there are no more.
 //!    (Edge-triggered, and only then, it reads on until the kernel has nothing.)
 //! 4. *Message.* The handler sees the bytes where they were read. What it does not consume is copied into a buffer that the loop
@@ -92,6 +94,7 @@ mod handler;
 mod interest;
 mod io;
 mod limits;
+mod names;
 mod order;
 mod output;
 mod placement;
@@ -114,14 +117,14 @@ pub use connect::{Connect, ConnectError};
 pub use connection::TcpConnection;
 pub use dispatcher::{
     Dispatcher, DispatcherKind, EpollDispatcher, PollDispatcher, SelectDispatcher, Trigger,
-    UnknownDispatcher,
 };
 pub use event_loop::EventLoop;
 pub use handle::{LoopEnded, LoopHandle, MakeHandler, Remote};
 pub use handler::{End, Handler, Timeout};
 pub use interest::{Event, Interest, Readiness};
 pub use limits::Limits;
-pub use placement::{Placement, UnknownPlacement};
+pub use names::UnknownName;
+pub use placement::Placement;
 pub use server::{OnStart, ServerError, ServerOptions, Stopper, TcpServer};
 pub use source::{Next, Source};
 pub use timer::{TimerId, Wheel};

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::names::{UnknownName, by_name};
 use crate::{Handler, LoopHandle};
 
 /// How connections are spread over the loops.
@@ -42,17 +43,11 @@ impl fmt::Display for Placement {
     }
 }
 
-/// Not the name of a placement.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of round-robin, least-connections, peer-hash, reuse-port")]
-pub struct UnknownPlacement(String);
-
 impl FromStr for Placement {
-    type Err = UnknownPlacement;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, UnknownPlacement> {
-        let found = Self::ALL.into_iter().find(|one| one.to_string() == name);
-        found.ok_or_else(|| UnknownPlacement(name.into()))
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        by_name(&Self::ALL, name)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The system calls of a connection, with what the kernel's answers mean. All on non-blocking descriptors.
 
-use std::io::IoSlice;
 use std::mem::{MaybeUninit, size_of};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -59,19 +58,6 @@ pub fn write(fd: BorrowedFd, data: &[u8], more: bool) -> Written {
     let mut flags = MsgFlags::MSG_NOSIGNAL;
     flags.set(MsgFlags::from_bits_retain(libc::MSG_MORE), more);
     written(|| send(fd.as_raw_fd(), data, flags))
-}
-
-/// sendmsg(2): several pieces in one call, at most IOV_MAX (1024).
-pub fn write_parts(fd: BorrowedFd, parts: &[IoSlice]) -> Written {
-    // SAFETY: all zeroes is an empty message.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = parts.as_ptr().cast::<libc::iovec>().cast_mut();
-    message.msg_iovlen = parts.len().min(libc::UIO_MAXIOV as usize);
-    written(|| {
-        // SAFETY: IoSlice has the layout of iovec; the slices live through the call, and sendmsg only reads them.
-        let count = unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) };
-        Errno::result(count).map(|count| count as usize)
-    })
 }
 
 /// sendfile(2): from the page cache to the socket, without passing through here. A peer that is gone raises SIGPIPE unless

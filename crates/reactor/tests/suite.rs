@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{IoSlice, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -192,7 +192,7 @@ struct Files(Arc<OwnedFd>, u64);
 impl Handler for Files {
     fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
         for _ in input.take() {
-            connection.send_parts(&[IoSlice::new(b"he"), IoSlice::new(b"ad")]);
+            connection.out().append(b"head");
             connection.send_file(Arc::clone(&self.0), 10, self.1);
             connection.out().append(b"tail");
         }

@@ -54,7 +54,7 @@ impl Shape {
     pub fn of(workload: &Workload, kind: Kind) -> Self {
         let protocol = match kind {
             Kind::Http => Protocol::Http {
-                path: if workload.size > 26 { "/100k" } else { "/" }.into(),
+                path: if workload.size > SMALL { "/100k" } else { "/" }.into(),
                 close: workload.id == CONNECTION_PER_REQUEST,
             },
             Kind::Echo | Kind::Model => Protocol::Echo {
@@ -107,6 +107,9 @@ impl Shape {
 
 /// The [`Workload::id`] of requests that each have a connection of their own.
 pub const CONNECTION_PER_REQUEST: &str = "connection-per-request";
+
+/// Bytes of the small answer; what is larger is the file.
+pub const SMALL: usize = 26;
 
 /// How long nothing may happen before the client gives up.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -149,7 +149,7 @@ where
         .configure_mesh()
         .disable_y_mesh()
         .disable_y_axis()
-        .x_labels(5)
+        .x_labels(4)
         .x_label_formatter(&words)
         .axis_style(Tone::Quiet.color().mix(0.5))
         .bold_line_style(Tone::Quiet.color().mix(0.3))

@@ -1,7 +1,7 @@
 //! What the course's servers aim at, beside what a run has shown; and where others are ahead of them.
 
 use crate::load::CONNECTION_PER_REQUEST;
-use crate::results::{Results, Row, Section, Topic};
+use crate::results::{Kind, Results, Row, Section, Topic, Workload};
 use crate::words::{grouped, number, ratio, time, whole_bytes};
 
 use super::tables::{or_none, table};
@@ -57,7 +57,7 @@ fn aims(results: &Results) -> Vec<Aim> {
         seen,
         words,
     };
-    let http = |load: &str| section(results, Topic::Http)?.row(HTTP, load);
+    let http = |load: &str| section(results, Topic::Http)?.row(Kind::Http, HTTP, load);
     let multiple = |load| Some(http(load)?.cost?.ratio?.median);
     let user = http("keep-alive").and_then(|row| Some(row.cost?.user_ns.median));
     let allocations = http("keep-alive").and_then(|row| row.counts.as_ref()?.allocations);
@@ -214,15 +214,16 @@ fn growth(results: &Results) -> Option<f64> {
 pub(super) fn layers(results: &Results) -> String {
     let named = |row: &&Row| is_champion(row) || row.floor;
     let mut rows = Vec::new();
-    for (topic, load, what) in LAYERS {
-        let found = section(results, *topic);
-        let of_load = found.iter().flat_map(|section| section.rows.iter());
-        let of_load = of_load.filter(|row| row.workload == *load);
+    for topic in [Topic::Echo, Topic::Http] {
+        let Some((section, load)) = section(results, topic).and_then(counted) else {
+            continue;
+        };
+        let of_load = section.rows.iter().filter(|row| row.workload == load.id);
         rows.extend(of_load.filter(named).map(|row| {
             let cost = row.cost;
             let counts = row.counts.as_ref();
             vec![
-                format!("{}, {what}", row.contestant),
+                format!("{}, {}", row.contestant, load.title),
                 or_none(counts.and_then(|counts| counts.system_calls).map(number)),
                 or_none(counts.and_then(|counts| counts.allocations).map(number)),
                 or_none(counts.and_then(|counts| counts.instructions).map(grouped)),
@@ -242,11 +243,16 @@ pub(super) fn layers(results: &Results) -> String {
     table(&head, &rows)
 }
 
-/// The loads of the layers: those for which system calls and instructions are counted.
-const LAYERS: &[(Topic, &str, &str)] = &[
-    (Topic::Echo, "echo-1024-1", "1 KiB there and back"),
-    (Topic::Http, "keep-alive", "keep-alive"),
-];
+/// The first load of a section for which system calls and instructions were counted; if none was, the first of all.
+fn counted(section: &Section) -> Option<(&Section, &Workload)> {
+    let has_counts = |load: &&Workload| {
+        let mut rows = section.rows.iter();
+        rows.any(|row| row.workload == load.id && row.counts.is_some())
+    };
+    let mut loads = section.workloads.iter();
+    let load = loads.find(has_counts).or(section.workloads.first())?;
+    Some((section, load))
+}
 
 /// What is compared: a name, the figure, and its words.
 type Measure = (&'static str, fn(&Row) -> Option<f64>, fn(f64) -> String);

@@ -76,8 +76,7 @@ pub(super) fn same(one: &Row, other: &Row) -> bool {
 
 /// A contestant's row under a load.
 fn under<'a>(section: &'a Section, contestant: &Row, load: &Workload) -> Option<&'a Row> {
-    let mut rows = section.rows.iter();
-    rows.find(|row| same(row, contestant) && row.workload == load.id)
+    section.row(contestant.kind, &contestant.contestant, &load.id)
 }
 
 /// A contestant's name. There are two floors where servers of two kinds are compared.

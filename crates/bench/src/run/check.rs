@@ -24,7 +24,7 @@ pub(super) fn clients(
     for entry in entries {
         let name = entry.contestant.name;
         let Ok(server) = &entry.server else { continue };
-        if !CHECKED.contains(&name) {
+        if !CHECKED.contains(&name) || bench.stops() {
             continue;
         }
         let check = |tool: &str, theirs: anyhow::Result<f64>| ClientCheck {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rounds::{Entry, costs, enter, per_second};
 use super::{Bench, check};
 use crate::counts;
-use crate::load::{CONNECTION_PER_REQUEST, LoadError, Shape, at_rate};
+use crate::load::{CONNECTION_PER_REQUEST, LoadError, SMALL, Shape, at_rate};
 use crate::measure::run_on;
 use crate::results::{ClientCheck, Latency, Row, Topic, Workload};
 use crate::servers::Contestant;
@@ -29,9 +29,9 @@ fn workloads() -> Vec<Workload> {
         size,
     };
     vec![
-        workload(KEEP_ALIVE, "keep-alive", 1, 26),
-        workload(PIPELINED, "pipelined 16", 16, 26),
-        workload(CONNECTION_PER_REQUEST, "connection per request", 1, 26),
+        workload(KEEP_ALIVE, "keep-alive", 1, SMALL),
+        workload(PIPELINED, "pipelined 16", 16, SMALL),
+        workload(CONNECTION_PER_REQUEST, "connection per request", 1, SMALL),
         workload("file-100k", "file 100 KiB", 1, 100 * 1024),
     ]
 }
@@ -78,6 +78,9 @@ fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Work
     let _ = run_on(bench.cores.other.unwrap_or(bench.cores.shared));
     for row in rows.iter_mut().filter(of_workload) {
         bench.progress.step(&row.contestant);
+        if bench.stops() {
+            break;
+        }
         let entry = entries
             .iter()
             .find(|entry| entry.contestant.name == row.contestant);
@@ -118,6 +121,9 @@ pub fn count(
     bench.progress.expects(contestants.len());
     for &contestant in contestants {
         bench.progress.step(contestant.name);
+        if bench.stops() {
+            return;
+        }
         let row = rows.iter_mut().find(|row| {
             row.contestant == contestant.name
                 && row.kind == contestant.kind

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::Bench;
 use super::rounds::with_costs;
-use crate::load::{LoadError, Shape, Swarm, Until};
+use crate::load::{LoadError, SMALL, Shape, Swarm, Until};
 use crate::measure::{Server, run_on};
 use crate::results::{Row, Topic, Workload};
 use crate::servers::Contestant;
@@ -32,7 +32,7 @@ pub fn section(bench: &Bench, contestants: &[&'static Contestant]) -> (Vec<Workl
             title: format!("{} idle", grouped(connections as f64)),
             connections,
             depth: 1,
-            size: 26,
+            size: SMALL,
         })
         .collect();
     bench.progress.stage("idle connections");
@@ -40,6 +40,9 @@ pub fn section(bench: &Bench, contestants: &[&'static Contestant]) -> (Vec<Workl
     let mut rows = Vec::new();
     for contestant in contestants {
         bench.progress.step(contestant.name);
+        if bench.stops() {
+            break;
+        }
         rows.extend(contestant_rows(bench, contestant, &workloads));
     }
     (workloads, with_costs(rows))

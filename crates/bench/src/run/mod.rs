@@ -8,6 +8,7 @@ mod models;
 mod progress;
 mod rounds;
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use common::descriptors::raise_limit;
 use common::say;
+use common::signal::StopSignal;
 use tempfile::TempDir;
 
 use crate::machine::Before;
@@ -94,6 +96,9 @@ struct Bench {
     cores: Cores,
     progress: Progress,
     directory: TempDir,
+    /// Ctrl-C, once nothing is built any more.
+    stop: OnceCell<StopSignal>,
+    stopped: Cell<bool>,
 }
 
 impl Bench {
@@ -107,7 +112,18 @@ impl Bench {
             cores,
             progress: Progress::new(),
             directory,
+            stop: OnceCell::new(),
+            stopped: Cell::new(false),
         })
+    }
+
+    /// Whether somebody wants it to end before its time: then the servers are ended and the files removed, as at any end.
+    fn stops(&self) -> bool {
+        let received = self.stop.get().map(StopSignal::received);
+        if matches!(received, Some(Ok(Some(_)))) {
+            self.stopped.set(true);
+        }
+        self.stopped.get()
     }
 
     /// Lets something know where its files are.
@@ -152,15 +168,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let bench = Bench::new(Plan::of(args), cores)?;
     let absent = prepare(&bench, &chosen);
 
+    // From here on, so that Ctrl-C ends a compiler as it always does.
+    let _ = bench.stop.set(StopSignal::new()?); // it is the first
     let before = Before::now();
     run_on(cores.shared)?;
     let (mut sections, mut checks) = (Vec::new(), Vec::new());
     for (topic, kinds) in TOPICS {
-        if wanted(args, topic) {
+        if wanted(args, topic) && !bench.stops() {
             sections.push(section(&bench, topic, kinds, &chosen, &absent, &mut checks));
         }
     }
     bench.progress.ends();
+    if bench.stops() {
+        bail!("stopped before everything was measured");
+    }
     let results = Results {
         machine: Machine::here(count),
         noise: before.until_now(&sections),
@@ -189,7 +210,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Where the book's page looks for its tables and pictures.
 pub fn book_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/bench")
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/bench")).into()
 }
 
 fn wanted(args: &Args, topic: Topic) -> bool {

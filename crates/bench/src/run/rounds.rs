@@ -62,7 +62,7 @@ pub fn costs(bench: &Bench, topic: Topic, entries: &[Entry], workloads: &[Worklo
                 .progress
                 .step(&format!("{}, {}", row.contestant, workload.title));
             let Ok(server) = &entry.server else { continue };
-            if row.missing.is_some() {
+            if row.missing.is_some() || bench.stops() {
                 continue;
             }
             match (turn(bench, topic, server, row, workload, round), round) {
@@ -140,7 +140,7 @@ pub fn per_second(
                 let Some(Ok(server)) = entry.map(|entry| &entry.server) else {
                     continue;
                 };
-                if row.missing.is_some() {
+                if row.missing.is_some() || bench.stops() {
                     continue;
                 }
                 match rate(bench, topic, server, row.kind, workload) {
@@ -193,10 +193,10 @@ fn cost(samples: &[Sample], floor: Option<&[Sample]>) -> Option<Cost> {
         .filter(|sample| sample.requests > 0)
         .collect();
     let total_ns = Spread::of(samples.iter().map(|sample| each(sample)))?;
-    let total: u64 = samples.iter().map(|sample| sample.total_ns).sum();
+    // The ticks of one sample are too few to tell its parts apart.
     let user: u64 = samples.iter().map(|sample| sample.user_ns).sum();
-    // The parts are told apart by ticks, which are too few for one sample: by those of all samples together.
-    let share = user as f64 / total.max(1) as f64;
+    let system: u64 = samples.iter().map(|sample| sample.system_ns).sum();
+    let share = user as f64 / (user + system).max(1) as f64;
     let times = |share: f64| Spread {
         median: total_ns.median * share,
         lower: total_ns.lower * share,
@@ -279,6 +279,14 @@ mod tests {
         assert_eq!(cost.total_ns.median, 40.0);
         assert_eq!(cost.user_ns.median, 20.0);
         assert_eq!(cost.system_ns.median, 20.0);
+    }
+
+    #[test]
+    fn a_sample_with_one_tick_counts_as_one_tick() {
+        let mut samples = [sample(0, 1000, 0), sample(1, 1000, 0)];
+        (samples[0].user_ns, samples[0].system_ns) = (4, 0);
+        (samples[1].user_ns, samples[1].system_ns) = (16, 80);
+        assert_eq!(cost(&samples, None).unwrap().user_ns.median, 20.0);
     }
 
     #[test]

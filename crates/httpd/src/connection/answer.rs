@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::stream::Stream;
 use super::{Busy, Connection, HttpConnection, Step};
+use crate::feed::Waker;
 use crate::log;
 use crate::loop_state::Work;
 use crate::request::{Method, Request};
@@ -104,7 +105,8 @@ impl HttpConnection {
                 self.send_file(connection, work, file);
                 if persists { Step::Wait } else { Step::Close }
             }
-            Later::Stream(producer, chunked) => {
+            Later::Stream(mut producer, chunked) => {
+                producer.started(Waker(connection.remote()));
                 self.busy = Some(Box::new(Busy::Stream(Stream {
                     producer,
                     chunked,

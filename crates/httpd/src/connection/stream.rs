@@ -17,11 +17,21 @@ pub(super) struct Stream {
     pub(super) producer: Box<dyn Produce>,
     pub(super) chunked: bool,
     pub(super) persists: bool,
-    /// The producer does not want to be called before the deadline.
+    /// The producer does not want to be called before the deadline, or before it is woken.
     pub(super) rests: bool,
 }
 
 impl HttpConnection {
+    /// The producer has rested: its time is up, or it was woken.
+    pub(crate) fn woken(&mut self, connection: &mut Connection) {
+        if let Some(Busy::Stream(stream)) = self.busy.as_deref_mut() {
+            stream.rests = false;
+            if connection.all_sent() {
+                self.produce(connection);
+            }
+        }
+    }
+
     pub(super) fn produce(&mut self, connection: &mut Connection) {
         let state = Rc::clone(&self.state);
         self.produce_into(connection, &mut state.work.borrow_mut());
@@ -65,10 +75,10 @@ impl HttpConnection {
             .sent
             .add((work.out.len() - before) as u64);
         let persists = stream.persists;
-        stream.rests = matches!(more, More::After(_));
+        stream.rests = matches!(more, More::After(_) | More::WhenWoken);
         flush(connection, work);
         match more {
-            More::Now => {}
+            More::Now | More::WhenWoken => {}
             More::After(time) => connection.set_deadline(Some(time)),
             More::End => {
                 self.busy = None;

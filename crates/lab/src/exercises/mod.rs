@@ -12,18 +12,36 @@ use crate::experiment::{Experiment, Outcome};
 use crate::lab::Lab;
 use crate::programs::workspace;
 
+mod chap05;
 mod chap06;
+mod chap10;
 mod chap11;
+mod chap15;
 mod chap16;
+mod chap17;
+mod chap18;
+mod chap20;
+mod chap21;
 mod chap22;
+mod chap23;
 mod chap36;
+mod chap37;
 
 const CHAPTERS: &[&[Exercise]] = &[
+    chap05::EXERCISES,
     chap06::EXERCISES,
+    chap10::EXERCISES,
     chap11::EXERCISES,
+    chap15::EXERCISES,
     chap16::EXERCISES,
+    chap17::EXERCISES,
+    chap18::EXERCISES,
+    chap20::EXERCISES,
+    chap21::EXERCISES,
     chap22::EXERCISES,
+    chap23::EXERCISES,
     chap36::EXERCISES,
+    chap37::EXERCISES,
 ];
 
 /// Every exercise, in the order of the chapters.

@@ -87,6 +87,9 @@ fn services(lab: &Lab) -> Outcome {
     let server = host.start(&format!("chap-2 four-tuple --serve --port {listens}"))?;
     server.listens()?;
     let client = host.start("chap-2 four-tuple 127.0.0.1 --service http --connections 1")?;
+    if !lab.is_control() {
+        server.says("own end")?;
+    }
     client.closes_input();
     let end = client.ends()?;
 

@@ -72,6 +72,13 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         client_bind,
         "the client does not bind",
     ),
+    Experiment::new(
+        "4/simultaneous-open",
+        "two clients that connect to each other at the same time make one connection, and there is no server",
+        simultaneous_open,
+        "one of them listens",
+    )
+    .isolated(),
 ];
 
 /// A segment that acknowledges and does nothing else.
@@ -599,5 +606,75 @@ fn client_bind(lab: &Lab) -> Outcome {
         second.errors().says(IN_USE),
     );
     lab.claim("and it sends nothing", lab.packets().from(&second).none());
+    lab.done()
+}
+
+fn simultaneous_open(lab: &Lab) -> Outcome {
+    let [left, right] = lab.hosts(["left", "right"])?;
+    let wire = left.wire();
+    let both_were = |state| {
+        all([&left, &right].map(|host| {
+            host.look();
+            let states = host.states(|_| true);
+            Check::new(states.contains(&state), format_args!("{states:?}"))
+        }))
+    };
+    let sent = |number| lab.until("the SYN is on the wire", || equal(wire.kept(), number));
+    if !lab.is_control() {
+        // Each is kept until the other is sent, on a busy machine too.
+        wire.hold_all(|packet| packet.tcp().is_some_and(|tcp| tcp.flags == SYN));
+    }
+    let one = left.start(lab.vary(
+        "chap-4 connect 10.0.0.2 43212 --from 10.0.0.1:43211 --hold",
+        "chap-4 make-socket --bind 10.0.0.1",
+    ))?;
+    match lab.is_control() {
+        true => _ = one.listens()?,
+        false => sent(1)?,
+    }
+    let two = right.start("chap-4 connect 10.0.0.1 43211 --from 10.0.0.2:43212 --hold")?;
+    if !lab.is_control() {
+        sent(2)?;
+        lab.until("both ends wait", || both_were(TcpState::SynSent))?;
+        wire.delay(Duration::from_millis(300)); // for the answers
+        wire.release();
+        lab.until("each has the other's SYN", || {
+            both_were(TcpState::SynReceived)
+        })?;
+        one.says("connected to 10.0.0.2:43212")?;
+    }
+    two.says("connected to 10.0.0.1:43211")?;
+    lab.until("both know that the other is connected", || {
+        let acks = lab
+            .packets()
+            .tcp()
+            .arrived()
+            .that(|packet| only_ack(packet));
+        equal(acks.count(), lab.vary(2, 1))
+    })?;
+
+    let arrived = || lab.packets().tcp().arrived();
+    lab.central(
+        "each of them sends a SYN, and neither is an answer",
+        all([
+            arrived().from(&one).with(SYN).without(ACK).exactly(1),
+            arrived().from(&two).with(SYN).without(ACK).exactly(1),
+        ]),
+    );
+    lab.central(
+        "each answers the other's with SYN ACK",
+        all([
+            arrived().from(&one).with(SYN | ACK).exactly(1),
+            arrived().from(&two).with(SYN | ACK).exactly(1),
+        ]),
+    );
+    lab.central(
+        "both ends were SYN-SENT and then SYN-RECEIVED",
+        both_were(TcpState::SynSent).and(both_were(TcpState::SynReceived)),
+    );
+    lab.claim(
+        "both are connected, and nobody sends a reset",
+        both_were(TcpState::Established).and(lab.packets().lacks(RST)),
+    );
     lab.done()
 }

@@ -428,13 +428,14 @@ fn silly_window(lab: &Lab) -> Outcome {
         equal(silly.count(), 0),
     );
     let sent = lab.packets().from(&client).carrying_data().since(at);
+    // When the receiver is slow to acknowledge, the last segment is sent again.
+    let sequence = |segment: &Passed| segment.tcp().map(|tcp| tcp.sequence);
+    let end = sent.iter().last().and_then(sequence);
     lab.claim(
         "what the sender sends then are whole segments, but for the last",
         sent.check(
             sent.iter()
-                .rev()
-                .skip(1)
-                .all(|segment| segment.length == 1448),
+                .all(|segment| segment.length == 1448 || sequence(segment) == end),
         ),
     );
     lab.figure("one-byte reads before the window opened", reads);

@@ -558,6 +558,7 @@ fn connect_in_progress(lab: &Lab) -> Outcome {
         .traced_drawing(&["connect", "getsockopt"])
         .start()?;
     let end = program.ends()?;
+    listening.says("client closed")?;
 
     let calls = program.calls();
     lab.central(

@@ -563,6 +563,11 @@ fn slowloris(lab: &Lab) -> Outcome {
     let first_end = from_server(|packet| packet.tcp().is_some_and(|tcp| tcp.flags.has(FIN)));
     let first_end = first_end.iter().map(|packet| packet.sent).min();
     drop(slow);
+    // The first to leave is the one that is drawn.
+    let to_server = |packet: &Passed| packet.destination.port() == PORT;
+    lab.until("the first of them has left", || {
+        lab.packets().with(FIN).that(to_server).some()
+    })?;
     lab.central(
         "every one of the 200 is told 408",
         equal(told, usize::from(SLOW)),

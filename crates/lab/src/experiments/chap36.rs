@@ -825,12 +825,14 @@ fn host_unreachable(lab: &Lab) -> Outcome {
         "but not at once: after the first message the line is sent again",
         after.some(),
     );
+    // Where the round trip took long at first, on a busy machine, so does each pause, and there are fewer.
+    let gaps = sent.gaps();
+    let even = gaps.iter().max() < gaps.iter().min().map(|gap| *gap * 8 / 5).as_ref();
     lab.central(
         "each message takes the doubling of the pauses back: there are more tries in the same time",
-        within(sent.count(), 5..),
+        within(sent.count(), 5..).or(Check::new(even, format_args!("{gaps:.1?}"))),
     );
-    let pauses: Vec<_> = sent
-        .gaps()
+    let pauses: Vec<_> = gaps
         .iter()
         .map(|gap| format!("{:.1} s", gap.as_secs_f64()))
         .collect();

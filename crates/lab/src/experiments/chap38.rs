@@ -230,6 +230,7 @@ fn sixth_user(lab: &Lab) -> Outcome {
         server.says("hello")?;
     } else {
         sixth.ends()?;
+        server.says("too many users")?;
     }
     lab.ends_the_ladder();
     let own = |packet: &Passed| {

@@ -11,6 +11,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::chdir;
 
+use crate::net::sock_diag::Socket;
 use crate::prelude::*;
 
 pub(super) const EXPERIMENTS: &[Experiment] = &[
@@ -240,6 +241,11 @@ fn second_client(lab: &Lab) -> Outcome {
     let killed = client(&host, "")?;
     asks(lab, &server, &killed, "pwd")?;
     asks(lab, &server, &killed, "cd build")?;
+    // The reply is empty, so that no line tells of it; left unread it would turn the FIN into a RST.
+    lab.until("it has read the reply", || {
+        let unread = |s: &Socket| s.remote.port() == PORT && s.receive_queue > 0;
+        !host.has(TcpState::Established, unread)
+    })?;
     killed.kill()?;
     server.says("client closed")?;
     let third = client(&host, "")?;

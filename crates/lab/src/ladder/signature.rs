@@ -7,7 +7,7 @@ use super::arrow::Ink;
 use super::fold::template;
 use super::words::{clean, mark};
 use crate::packet::{FIN, Kind, Packet, RST, SYN};
-use crate::record::{Record, What};
+use crate::record::{Column, Record, What};
 
 /// Counted up when the drawing changes, so that the pictures are drawn anew.
 const DRAWING: u32 = 1;
@@ -23,20 +23,25 @@ pub(super) fn signature(record: &Record) -> String {
         clean(&record.id),
         clean(&record.title)
     )];
-    for (number, column) in record.columns.iter().enumerate() {
+    let columns = record.columns.iter().enumerate().map(|(number, column)| {
         let place = [&column.host, &column.address];
         let place: Vec<String> = place
             .into_iter()
             .flatten()
             .map(|place| steady(place))
             .collect();
-        lines.push(format!("{} {}", clean(&column.name), place.join(" ")));
-        lines.extend(
-            outputs(record, number)
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
-    }
+        let mut block = format!("{} {}", program(column), place.join(" "));
+        for line in outputs(record, number) {
+            block += "\n  ";
+            block += &line;
+        }
+        block
+    });
+    let mut columns: Vec<_> = columns.collect();
+    columns.sort();
+    // Some stories begin anew until something happens that is left to chance: once is as good as twice.
+    columns.dedup();
+    lines.append(&mut columns);
     lines.extend(flows(record));
     for event in &record.events {
         if let What::Act(act) = &event.what {
@@ -73,6 +78,16 @@ pub(super) fn signature(record: &Record) -> String {
         lines.push(format!("table: {}", names.join(", ")));
     }
     lines.join("\n")
+}
+
+/// The name of a column without the number that tells several of one program apart: which of two equal clients is served
+/// by whom depends on the moment.
+fn program(column: &Column) -> String {
+    let name = clean(&column.name);
+    match name.rsplit_once(' ') {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name.into(),
+        _ => name,
+    }
 }
 
 /// What a column said, typed and how it ended. In the order of the alphabet: threads and children take turns as they like.
@@ -119,7 +134,7 @@ fn flows(record: &Record) -> Vec<String> {
     }
     let name = |end: Option<usize>| {
         let column = end.and_then(|end| record.columns.get(end));
-        column.map_or("nobody".into(), |column| clean(&column.name))
+        column.map_or("nobody".into(), program)
     };
     let mut alike: BTreeMap<String, usize> = BTreeMap::new();
     for ((ends, ..), flow) in flows {
@@ -316,7 +331,8 @@ fn varies(before: &str, number: &str, after: &str) -> bool {
         .rsplit(|c: char| !c.is_alphabetic())
         .next();
     let word = word.unwrap_or_default().to_lowercase();
-    let process = [
+    // Names of numbers that the kernel gives, of windows that follow the moment, and of updates that threads lose.
+    let given = [
         "pid",
         "child",
         "process",
@@ -324,6 +340,9 @@ fn varies(before: &str, number: &str, after: &str) -> bool {
         "tid",
         "fd",
         "descriptor",
+        "cwnd",
+        "ssthresh",
+        "updates",
     ];
     let hexadecimal = before.ends_with("0x");
     let digits = number.bytes().filter(u8::is_ascii_digit).count();
@@ -332,7 +351,8 @@ fn varies(before: &str, number: &str, after: &str) -> bool {
     let of_chain = after.starts_with('/') && after.trim_start_matches(chain).starts_with(" ms");
     time.contains(&unit.as_str())
         || of_chain
-        || process.contains(&word.as_str())
+        || given.contains(&word.as_str())
+        || after.trim_start().starts_with("per second")
         || hexadecimal
         || (digits > 4 && !number.contains('.'))
 }
@@ -355,6 +375,14 @@ mod tests {
             (
                 "chap-11       321 root        3u IPv4 14674738 TCP 127.0.0.1:43211 (LISTEN)",
                 "chap-11 # root 3u IPv4 # TCP 127.0.0.1:# (LISTEN)",
+            ),
+            (
+                "asked: 200 in 0.2 s, 980 per second",
+                "asked: 200 in # s, # per second",
+            ),
+            (
+                "3 ms: cwnd 59, ssthresh 50, 0 segments",
+                "# ms: cwnd #, ssthresh #, 0 segments",
             ),
             (
                 "listening on 10.0.0.1:43211/24",

@@ -91,7 +91,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
                     ),
                 ]),
                 claim: "more than a thousand reads go by before the window opens",
-                why: "It waits until a whole segment fits, or half of the buffer.",
+                why: "It waits until a whole segment fits, or half of the buffer where that is less.",
             },
         ],
     },

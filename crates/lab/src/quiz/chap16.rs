@@ -73,6 +73,19 @@ pub(super) const QUIZZES: &[Quiz] = &[
                 then without. The machine stores the least significant byte first.",
         questions: &[
             Question {
+                ask: "What does the server do with the first message?",
+                answers: OneOf(&[
+                    ("it takes it: five bytes", |seen| {
+                        seen.of("streamserver").says("received 5 bytes")
+                    }),
+                    ("it refuses it: the bytes are the wrong way round", |seen| {
+                        !seen.of("streamserver").says("received 5 bytes")
+                    }),
+                ]),
+                claim: "the server reads 5",
+                why: "Sender and receiver mean the same order, the network's: the most significant byte first.",
+            },
+            Question {
                 ask: "Which length does the server read in the second message?",
                 answers: Number(|seen| seen.of("streamserver").number_after("a message of ")),
                 claim: "then the server reads 83886080",

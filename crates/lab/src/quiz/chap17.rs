@@ -224,7 +224,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
                         seen.holds("the client hears nothing: no answer, no FIN, no RST")
                     }),
                     ("an answer", |seen| {
-                        seen.of("reliable-client01").count("good") > 0
+                        seen.of("reliable-client01").prints("good")
                     }),
                 ]),
                 claim: "the client hears nothing: no answer, no FIN, no RST",

@@ -29,10 +29,10 @@ pub(super) const QUIZZES: &[Quiz] = &[
                 ask: "And the one who has the place?",
                 answers: OneOf(&[
                     ("it is served as before", |seen| {
-                        seen.of("select01").says("data1")
+                        seen.of("select01").prints("data1")
                     }),
                     ("its place is given to the other", |seen| {
-                        !seen.of("select01").says("data1")
+                        !seen.of("select01").prints("data1")
                     }),
                 ]),
                 claim: "the first, who has the place, is served",
@@ -47,9 +47,9 @@ pub(super) const QUIZZES: &[Quiz] = &[
             Question {
                 ask: "Is the other client answered?",
                 answers: OneOf(&[
-                    ("yes", |seen| seen.of("select01").says("data2")),
+                    ("yes", |seen| seen.of("select01").prints("data2")),
                     ("no: the server waits in send for the first one", |seen| {
-                        !seen.of("select01").says("data2")
+                        !seen.of("select01").prints("data2")
                     }),
                 ]),
                 claim: "the other client is answered as before",

@@ -83,7 +83,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
                     }),
                 ]),
                 claim: "epoll_ctl refuses all three with EPERM",
-                why: "The kernel of epoll has to be called when something becomes ready. A file has nobody who would call.",
+                why: "epoll has to be called when something becomes ready. A file has nobody who would call.",
             },
             Question {
                 ask: "And poll, asked about the same file?",

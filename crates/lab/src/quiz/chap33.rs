@@ -82,6 +82,12 @@ pub(super) const QUIZZES: &[Quiz] = &[
                 why: "Every fourth client, every fourth turn.",
             },
             Question {
+                ask: "And the second loop?",
+                answers: Number(|seen| seen.of("round-robin").number_after("Thread-2: ")),
+                claim: "taking turns, one loop has all ten that stay, and three have none",
+                why: "Its clients were all of those that leave. Who takes turns does not look at what became of them.",
+            },
+            Question {
                 ask: "By the number of connections: what is the most that a loop has?",
                 answers: OneOf(&[
                     ("3: ten over four loops, as even as it can be", |seen| {

@@ -25,7 +25,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
             Question {
                 ask: "The user types data2. What comes back for it?",
                 answers: OneOf(&[
-                    ("its echo", |seen| seen.of("tcpcli").says("data2")),
+                    ("its echo", |seen| seen.of("tcpcli").prints("data2")),
                     ("RST", |seen| seen.of("tcpcli").gets(RST)),
                     (
                         "nothing: the client knows already, and does not send it",
@@ -87,9 +87,9 @@ pub(super) const QUIZZES: &[Quiz] = &[
             Question {
                 ask: "What comes back for data2?",
                 answers: OneOf(&[
-                    ("its echo", |seen| seen.of("tcpcli").says("data2")),
+                    ("its echo", |seen| seen.of("tcpcli").prints("data2")),
                     ("nothing: the client sends it again and again", |seen| {
-                        !seen.of("tcpcli").gets(RST) && !seen.of("tcpcli").says("data2")
+                        !seen.of("tcpcli").gets(RST) && !seen.of("tcpcli").prints("data2")
                     }),
                     ("RST", |seen| seen.of("tcpcli").gets(RST)),
                 ]),
@@ -168,9 +168,9 @@ pub(super) const QUIZZES: &[Quiz] = &[
                     ("nothing", |seen| {
                         !seen.of("tcpcli").gets(FIN)
                             && !seen.of("tcpcli").gets(RST)
-                            && !seen.of("tcpcli").says("data2")
+                            && !seen.of("tcpcli").prints("data2")
                     }),
-                    ("the echo", |seen| seen.of("tcpcli").says("data2")),
+                    ("the echo", |seen| seen.of("tcpcli").prints("data2")),
                 ]),
                 claim: "nothing comes back: neither FIN nor RST",
                 why: "Nobody is there who could send anything.",

@@ -15,10 +15,10 @@ pub(super) const QUIZZES: &[Quiz] = &[
                         seen.of("echo-client").gets(RST)
                     }),
                     ("it is served as before", |seen| {
-                        seen.of("echo-client").says("data2") && !seen.of("echo-client").gets(RST)
+                        seen.of("echo-client").prints("data2") && !seen.of("echo-client").gets(RST)
                     }),
                     ("it is connected, and nobody answers", |seen| {
-                        !seen.of("echo-client").says("data2") && !seen.of("echo-client").gets(RST)
+                        !seen.of("echo-client").prints("data2") && !seen.of("echo-client").gets(RST)
                     }),
                 ]),
                 claim: "and the old child still serves it",

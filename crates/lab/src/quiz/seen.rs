@@ -94,6 +94,11 @@ impl Part<'_> {
         self.count(text) > 0
     }
 
+    /// A line on standard output is just this.
+    pub fn prints(&self, line: &str) -> bool {
+        self.events(|what| matches!(what, What::Said(_, said) if said == line)) > 0
+    }
+
     /// So many lines on standard output have this text.
     pub fn count(&self, text: &str) -> usize {
         self.events(|what| matches!(what, What::Said(_, line) if line.contains(text)))

@@ -1,10 +1,19 @@
-//! An echo server on tokio, in one thread: the example of its README, with a buffer for the largest message.
+//! An echo server on tokio, in one thread: a task for each connection, and one buffer for all of them, as a task that waits
+//! needs none.
 
-use std::io;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use arguments::Arguments;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
@@ -12,16 +21,28 @@ async fn main() -> io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            let mut buffer = vec![0; 64 * 1024];
-            loop {
-                let count = match stream.read(&mut buffer).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(count) => count,
-                };
-                if stream.write_all(&buffer[..count]).await.is_err() {
+            while let Ok(Some(unsent)) = poll_fn(|context| echo(&mut stream, context)).await {
+                if stream.write_all(&unsent).await.is_err() {
                     return;
                 }
             }
         });
     }
+}
+
+/// Reads what comes next and sends it back. What the kernel does not take is returned; nothing at the client's end.
+fn echo(stream: &mut TcpStream, context: &mut Context) -> Poll<io::Result<Option<Vec<u8>>>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+        let data = read.filled();
+        if data.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let sent = match stream.try_write(data) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            sent => sent?,
+        };
+        Poll::Ready(Ok(Some(data[sent..].to_vec())))
+    })
 }
