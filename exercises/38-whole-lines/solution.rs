@@ -39,7 +39,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any() == Some(true)).collect();
         for index in (0..users.len()).filter(|index| ready[index + 1]) {
             let mut text = Vec::new();
-            users[index].ended = !users[index].hear(&mut text);
+            users[index].ended |= !users[index].hear(&mut text);
             for (_, other) in users.iter_mut().enumerate().filter(|(of, _)| *of != index) {
                 other.tell(&text);
             }

@@ -159,7 +159,7 @@ fn costs(section: &Section, load: &Workload, title: String) -> Panel {
         let total = cost.total_ns;
         let multiple = cost.ratio.map(|spread| ratio(spread.median));
         let multiple = multiple.map_or(String::new(), |words| format!(" · {words}"));
-        let user = cost.user_ns.median.clamp(0.0, total.median);
+        let user = tables::split(row).map_or(0.0, |(user, _)| user.median.min(total.median));
         Bar {
             name: tables::plain_name(row, section.topic),
             tone: tone(row),

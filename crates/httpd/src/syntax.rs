@@ -1,8 +1,6 @@
 //! Which bytes may stand where. Everything that is not expressly allowed is refused: RFC 9110 section 5.5 and 5.6.2,
 //! RFC 3986 section 2 and 3.2.2.
 
-use memchr::memchr;
-
 /// A byte of a method or of a field's name, RFC 9110 section 5.6.2.
 pub(crate) const TOKEN: u8 = 1;
 /// A byte of a host that is not an address in brackets, but for the percent sign: RFC 3986 section 3.2.2.
@@ -51,16 +49,18 @@ pub(crate) fn span(bytes: &[u8], class: u8) -> usize {
     end.unwrap_or(bytes.len())
 }
 
-/// How many bytes from the start on may stand in a field's value. Values are most of what a browser sends: so it is looked for
-/// their end first, and then at all bytes without a branch, which the compiler turns into sixteen at a time.
+/// How many bytes from the start on may stand in a field's value. Values are most of what a browser sends: eight bytes are
+/// looked at together, without a branch, as long as none of them ends it.
 #[inline]
 pub(crate) fn span_of_value(bytes: &[u8]) -> usize {
-    let line = &bytes[..memchr(b'\r', bytes).unwrap_or(bytes.len())];
-    let control = |byte: u8| (byte < 0x20) & (byte != b'\t') | (byte == 0x7f);
-    match line.iter().fold(false, |bad, &byte| bad | control(byte)) {
-        false => line.len(),
-        true => span(line, VALUE),
+    let ends = |byte: u8| (byte < 0x20) & (byte != b'\t') | (byte == 0x7f);
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk::<8>()
+        && !eight.iter().fold(false, |any, &byte| any | ends(byte))
+    {
+        at += 8;
     }
+    at + span(&bytes[at..], VALUE)
 }
 
 /// Takes optional white space off both ends, RFC 9110 section 5.6.3.

@@ -4,7 +4,7 @@ use crate::load::CONNECTION_PER_REQUEST;
 use crate::results::{Kind, Results, Row, Section, Topic, Workload};
 use crate::words::{grouped, number, ratio, time, whole_bytes};
 
-use super::tables::{or_none, table};
+use super::tables::{or_none, split, table};
 
 /// Which of ours are compared with others' servers: what a reader would use.
 const HTTP: &str = "httpd";
@@ -59,7 +59,7 @@ fn aims(results: &Results) -> Vec<Aim> {
     };
     let http = |load: &str| section(results, Topic::Http)?.row(Kind::Http, HTTP, load);
     let multiple = |load| Some(http(load)?.cost?.ratio?.median);
-    let user = http("keep-alive").and_then(|row| Some(row.cost?.user_ns.median));
+    let user = http("keep-alive").and_then(|row| Some(split(row)?.0.median));
     let allocations = http("keep-alive").and_then(|row| row.counts.as_ref()?.allocations);
     let instructions = |row: &Row| row.counts.as_ref()?.instructions;
     let instructions = http("keep-alive")
@@ -220,15 +220,15 @@ pub(super) fn layers(results: &Results) -> String {
         };
         let of_load = section.rows.iter().filter(|row| row.workload == load.id);
         rows.extend(of_load.filter(named).map(|row| {
-            let cost = row.cost;
-            let counts = row.counts.as_ref();
+            let (split, counts) = (split(row), row.counts.as_ref());
             vec![
                 format!("{}, {}", row.contestant, load.title),
                 or_none(counts.and_then(|counts| counts.system_calls).map(number)),
                 or_none(counts.and_then(|counts| counts.allocations).map(number)),
                 or_none(counts.and_then(|counts| counts.instructions).map(grouped)),
-                or_none(cost.map(|cost| time(cost.user_ns.median))),
-                or_none(cost.map(|cost| time(cost.system_ns.median))),
+                or_none(split.map(|(user, _)| time(user.median))),
+                or_none(split.map(|(_, kernel)| time(kernel.median))),
+                or_none(total(row).map(time)),
             ]
         }));
     }
@@ -239,6 +239,7 @@ pub(super) fn layers(results: &Results) -> String {
         "instructions",
         "user",
         "kernel",
+        "both",
     ];
     table(&head, &rows)
 }

@@ -305,6 +305,14 @@ pub(super) fn idle(section: &Section, cell: impl Fn(&Row) -> Option<String>) -> 
     across(section, &loads, "idle connections", title, cell)
 }
 
+/// Time in user space and in the kernel, unless the samples are so short that few ticks tell them apart.
+pub(super) fn split(row: &Row) -> Option<(Spread, Spread)> {
+    const ENOUGH: u64 = 500_000_000;
+    let measured: u64 = row.samples.iter().map(|sample| sample.total_ns).sum();
+    let cost = row.cost.filter(|_| measured >= ENOUGH)?;
+    Some((cost.user_ns, cost.system_ns))
+}
+
 fn middle(spread: Spread) -> String {
     time(spread.median)
 }
@@ -317,11 +325,11 @@ fn rate(row: &Row) -> String {
 pub(super) fn parts(section: &Section) -> String {
     let head = ["total", "user", "kernel", "spread", "ratio", "per second"];
     under_each(section, &head, |row| {
-        let cost = row.cost?;
+        let (cost, split) = (row.cost?, split(row));
         Some(vec![
             middle(cost.total_ns),
-            middle(cost.user_ns),
-            middle(cost.system_ns),
+            or_none(split.map(|(user, _)| middle(user))),
+            or_none(split.map(|(_, kernel)| middle(kernel))),
             percent(cost.total_ns.relative() * 100.0),
             or_none(cost.ratio.map(|spread| ratio(spread.median))),
             rate(row),
@@ -398,7 +406,7 @@ pub(super) fn models(section: &Section) -> String {
             or_none(tasks.map(|tasks| tasks.processes.to_string())),
             or_none(tasks.map(|tasks| tasks.threads.to_string())),
             middle(cost.total_ns),
-            middle(cost.user_ns),
+            or_none(split(row).map(|(user, _)| middle(user))),
             or_none(cost.ratio.map(|spread| ratio(spread.median))),
             or_none(row.memory.map(|memory| bytes(memory.with as f64))),
             rate(row),

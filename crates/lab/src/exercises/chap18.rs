@@ -33,10 +33,9 @@ fn drip(lab: &Lab) -> Outcome {
     };
     let usual = Duration::from_secs(2);
 
-    let quick = gets(&client(usual)?, b"quick\n");
     let slow = client(PAUSE)?;
     let waiting = client(PAUSE)?;
-    lab.notes("the second client sends a byte every 0.2 seconds, the third a whole line");
+    lab.notes("the first client sends a byte every 0.2 seconds, the second one a whole line");
     let mut line = gets(&waiting, b"next\n");
     let mut sent = 0;
     while line == WAITS && sent < BYTES {
@@ -52,7 +51,9 @@ fn drip(lab: &Lab) -> Outcome {
         equal(gets(&slow, b""), "")
     });
     drop((slow, waiting));
+    lab.ends_the_ladder();
 
+    let quick = gets(&client(usual)?, b"quick\n");
     let long = gets(&client(usual)?, &[b'a'; 101]);
     let pieces = client(usual)?;
     (&pieces)

@@ -16,6 +16,8 @@ mod chap05;
 mod chap06;
 mod chap10;
 mod chap11;
+mod chap12;
+mod chap14;
 mod chap15;
 mod chap16;
 mod chap17;
@@ -24,14 +26,20 @@ mod chap20;
 mod chap21;
 mod chap22;
 mod chap23;
+mod chap25;
+mod chap26;
 mod chap36;
 mod chap37;
+mod chap38;
+mod chap39;
 
 const CHAPTERS: &[&[Exercise]] = &[
     chap05::EXERCISES,
     chap06::EXERCISES,
     chap10::EXERCISES,
     chap11::EXERCISES,
+    chap12::EXERCISES,
+    chap14::EXERCISES,
     chap15::EXERCISES,
     chap16::EXERCISES,
     chap17::EXERCISES,
@@ -40,8 +48,12 @@ const CHAPTERS: &[&[Exercise]] = &[
     chap21::EXERCISES,
     chap22::EXERCISES,
     chap23::EXERCISES,
+    chap25::EXERCISES,
+    chap26::EXERCISES,
     chap36::EXERCISES,
     chap37::EXERCISES,
+    chap38::EXERCISES,
+    chap39::EXERCISES,
 ];
 
 /// Every exercise, in the order of the chapters.

@@ -636,7 +636,7 @@ fn simultaneous_open(lab: &Lab) -> Outcome {
     if !lab.is_control() {
         sent(2)?;
         lab.until("both ends wait", || both_were(TcpState::SynSent))?;
-        wire.delay(Duration::from_millis(300)); // for the answers
+        wire.delay(Duration::from_millis(800)); // for the answers: long enough to be seen, and shorter than the retransmission timer
         wire.release();
         lab.until("each has the other's SYN", || {
             both_were(TcpState::SynReceived)

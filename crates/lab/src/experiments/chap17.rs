@@ -398,9 +398,11 @@ fn network_cut(lab: &Lab) -> Outcome {
         "the send succeeds",
         equal(client.output().count("send bytes"), 2),
     );
+    // Three times in 1.4 seconds from an interval of 200 ms on; a busy machine has measured a longer one.
+    let probes = probes()? - before;
     lab.central(
-        "the data goes out once, once more as a tail loss probe, and three times because of the retransmission timer",
-        attempts.exactly(5).and(equal(probes()? - before, 1)),
+        "the data goes out once, once more as a tail loss probe, and two or three times because of the retransmission timer",
+        equal(probes, 1).and(within(attempts.count(), 4..=5)),
     );
     lab.central(
         "from the probe on, each interval is twice the one before",

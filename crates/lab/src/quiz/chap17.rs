@@ -152,7 +152,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
                     let of_client = seen.of("reliable-client01").sent();
                     Some(of_client.that(|packet| packet.length == 3).count())
                 }),
-                claim: "the data goes out once, once more as a tail loss probe, and three times because of the \
+                claim: "the data goes out once, once more as a tail loss probe, and two or three times because of the \
                         retransmission timer",
                 why: "Once, once more as a tail loss probe, and then by the retransmission timer: tcp_retries2 stands for a \
                       time, that of two retransmissions and the wait after them, and not for a count of packets.",

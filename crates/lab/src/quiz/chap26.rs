@@ -2,6 +2,8 @@
 
 use super::prelude::*;
 
+const LOST: &str = "of two times a million steps, each a read and then a write, some are lost";
+
 pub(super) const QUIZZES: &[Quiz] = &[
     Quiz {
         experiment: "26/lost-updates",
@@ -11,19 +13,10 @@ pub(super) const QUIZZES: &[Quiz] = &[
             Question {
                 ask: "What is the sum?",
                 answers: OneOf(&[
-                    ("2000000", |seen| {
-                        seen.of("thread-helloworld").number_after("counted to ") == Some(2_000_000)
-                    }),
-                    ("less", |seen| {
-                        let sum = seen.of("thread-helloworld").number_after("counted to ");
-                        sum.is_some_and(|sum| sum < 2_000_000)
-                    }),
-                    ("more", |seen| {
-                        let sum = seen.of("thread-helloworld").number_after("counted to ");
-                        sum.is_some_and(|sum| sum > 2_000_000)
-                    }),
+                    ("2000000", |seen| !seen.holds(LOST)),
+                    ("less", |seen| seen.holds(LOST)),
                 ]),
-                claim: "of two times a million steps, each a read and then a write, some are lost",
+                claim: LOST,
                 why: "Both read the same number, and both write the one after it. Two steps, and the number has grown by one.",
             },
             Question {

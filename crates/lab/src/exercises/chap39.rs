@@ -1,0 +1,69 @@
+//! Exercises of chapter 39: an accept thread and worker threads.
+
+use std::fs;
+
+use super::Exercise;
+use crate::net::proc;
+use crate::prelude::*;
+
+pub(super) const EXERCISES: &[Exercise] = &[
+    Exercise::new(
+        "39/who-waits",
+        "a client that had to wait is served as soon as a worker is free",
+        10,
+        who_waits,
+        "Whom does a wake-up wake when nobody sleeps, and who remembers it? What can a worker that comes back from a client know, \
+         before it goes to sleep?",
+    )
+    .also(&["chap-36"]),
+];
+
+fn who_waits(lab: &Lab) -> Outcome {
+    let host = lab.host()?;
+    let server = host.exercise("server", "").start()?;
+    server.listens()?;
+    lab.eventually(
+        "with nothing to do the main thread and both workers sleep",
+        || equal(sleepers(&server), ["accept4", "futex", "futex"]),
+    );
+    let comes = |name: &str| -> Result<Process, LabError> {
+        let client = host.program("chap-36 tcpcli 127.0.0.1");
+        let client = client.named(name).start()?;
+        server.says("is in the queue")?;
+        client.types(name)?;
+        Ok(client)
+    };
+    let (first, second) = (comes("first")?, comes("second")?);
+    lab.eventually("two clients are served at the same time", || {
+        first
+            .output()
+            .says("first")
+            .and(second.output().says("second"))
+    });
+    let third = comes("third")?;
+    lab.watches_for(Duration::from_millis(100));
+    lab.claim("a third one waits", third.output().lacks("third"));
+    first.types_ctrl_d();
+    first.ends()?;
+    lab.central_eventually("when one leaves, it is served", || {
+        third.output().says("third")
+    });
+    second.types_ctrl_d();
+    second.ends()?;
+    let fourth = comes("fourth")?;
+    lab.eventually("so is the next one, which need not wait", || {
+        fourth.output().says("fourth")
+    });
+    lab.done()
+}
+
+/// The system calls in which its threads sleep, sorted.
+fn sleepers(server: &Process) -> Vec<&'static str> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let ids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    let calls = ids.filter_map(|id| proc::system_call_name(proc::blocked_in(id)?.0));
+    let mut calls: Vec<_> = calls.collect();
+    calls.sort_unstable();
+    calls
+}

@@ -1,0 +1,99 @@
+//! Exercise 39/who-waits, 10 minutes: workers that hear of everybody who waits.
+//!
+//! The main thread accepts clients and puts them into a queue. Two workers take them out, and send back what each one sends, as
+//! long as it stays. When both have a client, the next one waits in the queue until a worker is free. With nothing to do all of
+//! them sleep.
+//!
+//! What goes wrong now: a client that had to wait is not served when a worker is free. `scripts/exercise` makes one wait.
+//!
+//! `39/no-lost-wakeup` shows it. Man pages: pthread_cond_wait(3), futex(2); `std::sync::Condvar`.
+//! Your program is checked by `scripts/exercise 39/who-waits`, as often as you like.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::Context;
+use clap::Parser;
+use common::address::Listen;
+use common::io::{Received, receive, send_all};
+use common::{Call, CallError, complain, say, tcp};
+
+/// How many clients are served at the same time.
+const WORKERS: usize = 2;
+
+/// Sends back what a client sends, from a fixed number of threads
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    listen: Listen,
+}
+
+fn main() -> ExitCode {
+    common::program::run(|| run(&Args::parse()))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let queue: Arc<Queue> = Arc::default();
+    for _ in 0..WORKERS {
+        let queue = Arc::clone(&queue);
+        let work = move || {
+            loop {
+                if let Err(error) = serve(&queue.pop()) {
+                    complain!("{:#}", anyhow::Error::from(error));
+                }
+            }
+        };
+        thread::Builder::new().spawn(work).context("no thread")?;
+    }
+    let listener = tcp::listen(&args.listen.address())?;
+    say!("listening on {}", tcp::local_address(&listener)?)?;
+    loop {
+        let (connection, client) = tcp::accept(&listener)?;
+        queue.push(connection);
+        say!("{client} is in the queue")?;
+    }
+}
+
+fn serve(connection: &OwnedFd) -> Result<(), CallError> {
+    let mut data = [0; 4096];
+    loop {
+        match receive(connection, &mut data).call("read")? {
+            Received::Data(length) => send_all(connection, &data[..length]).call("send")?,
+            Received::EndOfFile | Received::Reset | Received::WouldBlock => return Ok(()),
+        }
+    }
+}
+
+/// Who waits for a worker, and where the workers wait.
+#[derive(Default)]
+struct Queue {
+    clients: Mutex<VecDeque<OwnedFd>>,
+    filled: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedFd>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a client in, and wakes a worker.
+    fn push(&self, client: OwnedFd) {
+        self.lock().push_back(client);
+        self.filled.notify_one();
+    }
+
+    /// Takes out who has waited for longest. While there is nobody, the worker sleeps.
+    fn pop(&self) -> OwnedFd {
+        let mut clients = self.lock();
+        loop {
+            let woken = self.filled.wait(clients);
+            clients = woken.unwrap_or_else(PoisonError::into_inner);
+            if let Some(client) = clients.pop_front() {
+                return client;
+            }
+        }
+    }
+}
