@@ -34,28 +34,38 @@ impl Pieces {
     }
 }
 
-/// A table; nothing without rows. Numbers stand at the right, the first column at the left.
+/// What stands in a cell without a figure.
+const NONE: &str = "–";
+
+/// A table; nothing without rows, and no column without figures. Numbers stand at the right, the first column at the left.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let is_number =
-        |words: &str| words.starts_with(|c: char| c.is_ascii_digit()) && !words.contains(',');
-    let cell = |words: &String| match is_number(words) {
-        // It stays in one line with its unit.
+    let has_figures = |column: &usize| {
+        let mut cells = rows.iter().map(|row| &row[*column]);
+        *column == 0 || cells.any(|cell| cell != NONE)
+    };
+    let columns: Vec<usize> = (0..head.len()).filter(has_figures).collect();
+    let line = |cell: &dyn Fn(usize) -> String| {
+        let cells: Vec<String> = columns.iter().map(|&column| cell(column)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let under = |column| if column == 0 { "---" } else { "--:" };
+    let rows = rows.iter().map(|row| line(&|column| cell(&row[column])));
+    let rows: String = rows.collect();
+    let head = line(&|column| head[column].to_owned());
+    let under = line(&|column| under(column).to_owned());
+    format!("{head}{under}{rows}")
+}
+
+/// A number stays in one line with its unit, and what is no number must not end the cell.
+fn cell(words: &str) -> String {
+    let is_number = words.starts_with(|c: char| c.is_ascii_digit()) && !words.contains(',');
+    match is_number {
         true => words.replace(' ', "\u{a0}"),
         false => words.replace('|', "\\|"),
-    };
-    let head: Vec<String> = head.iter().map(|words| (*words).to_owned()).collect();
-    let under = std::iter::once("---").chain(head.iter().skip(1).map(|_| "--:"));
-    let under: Vec<String> = under.map(str::to_owned).collect();
-    let rows = rows.iter().map(|row| {
-        let cells: Vec<String> = row.iter().map(cell).collect();
-        line(&cells)
-    });
-    let rows: String = rows.collect();
-    format!("{}{}{rows}", line(&head), line(&under))
+    }
 }
 
 /// A contestant of a section, by its row under the first load: names are unique among a kind only.
@@ -99,7 +109,7 @@ fn name(row: &Row, topic: Topic) -> String {
 }
 
 pub(super) fn or_none(words: Option<String>) -> String {
-    words.unwrap_or_else(|| "–".to_owned())
+    words.unwrap_or_else(|| NONE.to_owned())
 }
 
 /// Where and how it was measured, in sentences.
@@ -208,7 +218,7 @@ pub(super) fn who(section: &Section) -> String {
     format!("| contestant | what it is |\n|---|---|\n{}", rows.concat())
 }
 
-/// A row for each contestant, a column for each of these loads that anybody has a figure for.
+/// A row for each contestant that has a figure, a column for each of these loads.
 fn across(
     section: &Section,
     loads: &[&Workload],
@@ -216,24 +226,16 @@ fn across(
     title: impl Fn(&Workload) -> String,
     cell: impl Fn(&Row) -> Option<String>,
 ) -> String {
-    let rows: Vec<(&Row, Vec<Option<String>>)> = contestants(section)
-        .into_iter()
-        .map(|contestant| {
-            let of = |load: &&Workload| under(section, contestant, load).and_then(&cell);
-            (contestant, loads.iter().map(of).collect())
-        })
-        .filter(|(_, cells): &(_, Vec<_>)| cells.iter().any(Option::is_some))
-        .collect();
-    let has_figures = |column: &usize| rows.iter().any(|(_, cells)| cells[*column].is_some());
-    let columns: Vec<usize> = (0..loads.len()).filter(has_figures).collect();
-    let titles = columns.iter().map(|&column| title(loads[column]));
-    let head: Vec<String> = std::iter::once(corner.to_owned()).chain(titles).collect();
-    let rows = rows.iter().map(|(contestant, cells)| {
-        let cells = columns.iter().map(|&column| or_none(cells[column].clone()));
+    let titles: Vec<String> = loads.iter().map(|load| title(load)).collect();
+    let titles = titles.iter().map(String::as_str);
+    let head: Vec<&str> = std::iter::once(corner).chain(titles).collect();
+    let rows = contestants(section).into_iter().filter_map(|contestant| {
+        let of = |load: &&Workload| under(section, contestant, load).and_then(&cell);
+        let cells: Vec<Option<String>> = loads.iter().map(of).collect();
         let name = name(contestant, section.topic);
-        std::iter::once(name).chain(cells).collect()
+        let row = std::iter::once(name).chain(cells.iter().cloned().map(or_none));
+        cells.iter().any(Option::is_some).then(|| row.collect())
     });
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(&head, &rows.collect::<Vec<_>>())
 }
 

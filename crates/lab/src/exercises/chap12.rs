@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
 
 use super::Exercise;
 use crate::prelude::*;
@@ -44,6 +45,7 @@ fn while_typing(lab: &Lab) -> Outcome {
     });
 
     lab.notes("somebody types, and the server answers no more");
+    let silent_since = Instant::now();
     let mut typed = 0;
     while typed < LINES && client.ended().is_none() {
         typed += 1;
@@ -56,8 +58,15 @@ fn while_typing(lab: &Lab) -> Outcome {
     }
     let end = client.ended();
     lab.central("the client finds out while somebody types", {
-        end.map_or(Check::new(false, "it goes on"), |end| end.exited_with(1))
+        end.as_ref()
+            .map_or(Check::new(false, "it goes on"), |end| end.exited_with(1))
     });
+    // It begins to count later than this, and has four times 0.3 seconds to wait.
+    let waited = end.map_or(silent_since.elapsed(), |end| end.at - silent_since);
+    lab.claim(
+        "and not too early",
+        within(waited, Duration::from_millis(1100)..),
+    );
     let pings = heard.filter(|line| line == "PING").count();
     lab.claim("not before the third PING", within(pings, 3..));
     lab.done()

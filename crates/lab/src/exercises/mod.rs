@@ -26,12 +26,18 @@ mod chap20;
 mod chap21;
 mod chap22;
 mod chap23;
+mod chap24;
 mod chap25;
 mod chap26;
+mod chap27;
+mod chap29;
+mod chap30;
+mod chap34;
 mod chap36;
 mod chap37;
 mod chap38;
 mod chap39;
+mod midterm;
 
 const CHAPTERS: &[&[Exercise]] = &[
     chap05::EXERCISES,
@@ -44,12 +50,18 @@ const CHAPTERS: &[&[Exercise]] = &[
     chap16::EXERCISES,
     chap17::EXERCISES,
     chap18::EXERCISES,
+    midterm::EXERCISES,
     chap20::EXERCISES,
     chap21::EXERCISES,
     chap22::EXERCISES,
     chap23::EXERCISES,
+    chap24::EXERCISES,
     chap25::EXERCISES,
     chap26::EXERCISES,
+    chap27::EXERCISES,
+    chap29::EXERCISES,
+    chap30::EXERCISES,
+    chap34::EXERCISES,
     chap36::EXERCISES,
     chap37::EXERCISES,
     chap38::EXERCISES,

@@ -74,7 +74,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
     Experiment::new(
         "4/simultaneous-open",
-        "two clients that connect to each other at the same time make one connection, and there is no server",
+        "two clients that connect to each other at the same time make one connection, without a server",
         simultaneous_open,
         "one of them listens",
     )
@@ -641,6 +641,7 @@ fn simultaneous_open(lab: &Lab) -> Outcome {
         lab.until("each has the other's SYN", || {
             both_were(TcpState::SynReceived)
         })?;
+        wire.delay(Duration::ZERO);
         one.says("connected to 10.0.0.2:43212")?;
     }
     two.says("connected to 10.0.0.1:43211")?;

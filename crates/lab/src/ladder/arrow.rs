@@ -1,6 +1,6 @@
 //! What stands on an arrow: a packet in a few words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ impl Arrow {
 pub(super) struct Namer {
     /// The next sequence number of each direction.
     next: HashMap<(SocketAddr, SocketAddr), u32>,
+    /// The directions in which a SYN ACK was sent.
+    answered: HashSet<(SocketAddr, SocketAddr)>,
 }
 
 impl Namer {
@@ -140,6 +142,8 @@ impl Namer {
         // Sequence numbers are compared on a circle, RFC 9293 section 3.4.
         let ahead = end.wrapping_sub(next) as i32;
         let new_connection = tcp.flags.has(SYN) && ahead != 0;
+        // Who has sent a SYN itself answers one with the same number: both open at a time, RFC 9293 section 3.5.
+        let first_answer = tcp.flags.has(SYN | ACK) && self.answered.insert(direction);
         if tcp.flags.has(RST) {
             return None;
         }
@@ -150,6 +154,7 @@ impl Namer {
         match (counts, ahead) {
             (0, -1) => Some("probe"),
             (0, _) => None,
+            _ if first_answer => None,
             _ => Some("again"),
         }
     }

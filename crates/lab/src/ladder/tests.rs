@@ -618,6 +618,20 @@ fn what_is_lost_ends_midway_and_is_sent_again() {
 }
 
 #[test]
+fn who_opens_and_is_asked_to_open_answers_with_the_same_number() {
+    let mut story = Story::new("4/simultaneous-open", "two clients", &["left", "right"]);
+    story.tcp(0, 1, SYN, 0).tcp(1, 0, SYN, 0);
+    for flags in [SYN | ACK, SYN | ACK] {
+        // The number of the SYN, and not the next one.
+        story.sequences[0] -= 1;
+        story.tcp(0, 1, flags, 0);
+    }
+    let text = plain(&story.record(), 80);
+    assert_eq!(text.matches(" SYN ACK ").count(), 2, "{text}");
+    assert_eq!(text.matches(" SYN ACK  again ").count(), 1, "{text}");
+}
+
+#[test]
 fn the_server_stands_between_two_clients() {
     let text = plain(&pair(), 120);
     let names = text.lines().nth(2).unwrap();
