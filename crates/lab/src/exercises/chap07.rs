@@ -66,7 +66,10 @@ fn in_the_way(lab: &Lab) -> Outcome {
     });
     let directory = server("server", "directory")?;
     lab.claim("nor is a directory", refused(&directory));
-    lab.claim("the directory is as it was", equal(place("directory").is_dir(), true));
+    lab.claim(
+        "the directory is as it was",
+        equal(place("directory").is_dir(), true),
+    );
     lab.done()
 }
 

@@ -27,8 +27,8 @@ fn last_words(lab: &Lab) -> Outcome {
         Ok(client)
     };
     // What the server says about the last client, once it has spoken of so many.
-    let hears_of = |number: usize| {
-        lab.eventually("the server notices its end", || {
+    let hears_of = |sentence: &str, number: usize| {
+        lab.eventually(sentence, || {
             equal(server.output().count("client ended"), number)
         });
         let output = server.output();
@@ -39,22 +39,21 @@ fn last_words(lab: &Lab) -> Outcome {
         line.cloned().unwrap_or_default()
     };
 
-    let of_client = |socket: &&Socket| socket.local.port() == PORT && socket.remote.port() != 0;
     let mut calm = connect()?;
     host.enter(|| calm.write_all(b"data1"))?;
-    lab.until("the server has read it", || match host.sockets() {
-        Ok(sockets) => {
-            let clients = sockets.iter().filter(of_client);
-            equal(clients.map(|socket| socket.receive_queue).sum::<u32>(), 0)
-        }
-        Err(error) => Check::unseen(error),
+    // The server has ended its own direction.
+    lab.until("the server has read it", || {
+        host.has(TcpState::FinWait2, |socket: &Socket| {
+            let came = socket.info.is_some_and(|info| info.bytes_received == 5);
+            socket.local.port() == PORT && came && socket.receive_queue == 0
+        })
     })?;
     lab.eventually("with nothing to do the server sleeps in poll", || {
         server.blocks_in(&["poll", "ppoll"])
     });
     lab.notes("the client closes");
     drop(calm);
-    let calm = hears_of(1);
+    let calm = hears_of("the server notices its end", 1);
     lab.claim(
         "a client that ends later is heard out",
         equal(calm, "client ended after 5 bytes"),
@@ -76,7 +75,7 @@ fn last_words(lab: &Lab) -> Outcome {
         Err(error) => Check::unseen(error),
     })?;
     server.resume();
-    let hasty = hears_of(2);
+    let hasty = hears_of("the server notices the end of the next one", 2);
     lab.central(
         "a client that sends 5000 bytes and closes, in one moment, is heard out",
         equal(hasty, "client ended after 5000 bytes"),
@@ -85,7 +84,7 @@ fn last_words(lab: &Lab) -> Outcome {
     let broken = connect()?;
     lab.notes("the client resets the connection");
     host.enter(|| drive::reset(broken))?;
-    hears_of(3);
+    hears_of("and that of one that resets", 3);
     let next = connect()?;
     lab.eventually("after a reset the server sleeps in poll", || {
         server.blocks_in(&["poll", "ppoll"])

@@ -55,11 +55,12 @@ fn no_room(lab: &Lab) -> Outcome {
         })
     })?;
     server.resume();
+    // With its answer it is certain that the server has been told of the third.
+    lab.claim("the client that is there is served", answers(&mut first)?);
     lab.central_eventually(
-        "there is no descriptor for a third client, and the server sleeps in poll",
+        "there is no descriptor for the third client, and the server sleeps in poll",
         || server.blocks_in(&["poll", "ppoll"]),
     );
-    lab.claim("the client that is there is served", answers(&mut first)?);
     lab.notes("the second client closes");
     drop(second);
     lab.eventually("when one leaves, the third comes in", || {

@@ -26,12 +26,11 @@ fn sleeps(lab: &Lab) -> Outcome {
     lab.eventually("and another thread reads", || {
         within(reader.threads().unwrap_or_default(), 2..)
     });
-    for line in ["data1", "data2"] {
-        reader.types(line)?;
-        lab.eventually("what is typed is printed", || {
-            equal(reader.output().count(&format!("read 6 bytes: {line}")), 1)
-        });
-    }
+    let prints = |line: &str| equal(reader.output().count(&format!("read 6 bytes: {line}")), 1);
+    reader.types("data1")?;
+    lab.eventually("what is typed is printed", || prints("data1"));
+    reader.types("data2")?;
+    lab.eventually("and so is what is typed next", || prints("data2"));
     reader.types_ctrl_d();
     lab.eventually("at the end of the input it ends in good order", || {
         let end = reader.ended();

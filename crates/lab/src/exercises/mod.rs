@@ -12,11 +12,15 @@ use crate::experiment::{Experiment, Outcome};
 use crate::lab::Lab;
 use crate::programs::workspace;
 
+mod chap03;
+mod chap04;
 mod chap05;
 mod chap06;
+mod chap07;
 mod chap10;
 mod chap11;
 mod chap12;
+mod chap13;
 mod chap14;
 mod chap15;
 mod chap16;
@@ -32,6 +36,8 @@ mod chap26;
 mod chap27;
 mod chap29;
 mod chap30;
+mod chap32;
+mod chap33;
 mod chap34;
 mod chap36;
 mod chap37;
@@ -40,11 +46,15 @@ mod chap39;
 mod midterm;
 
 const CHAPTERS: &[&[Exercise]] = &[
+    chap03::EXERCISES,
+    chap04::EXERCISES,
     chap05::EXERCISES,
     chap06::EXERCISES,
+    chap07::EXERCISES,
     chap10::EXERCISES,
     chap11::EXERCISES,
     chap12::EXERCISES,
+    chap13::EXERCISES,
     chap14::EXERCISES,
     chap15::EXERCISES,
     chap16::EXERCISES,
@@ -61,6 +71,8 @@ const CHAPTERS: &[&[Exercise]] = &[
     chap27::EXERCISES,
     chap29::EXERCISES,
     chap30::EXERCISES,
+    chap32::EXERCISES,
+    chap33::EXERCISES,
     chap34::EXERCISES,
     chap36::EXERCISES,
     chap37::EXERCISES,

@@ -1,0 +1,69 @@
+//! Exercise 13/two-parts, 10 minutes: a client whose requests arrive at once.
+//!
+//! It asks a server about each line that is typed. A request is the length of the line, four bytes in network order, and the line;
+//! the answer has the same form. Each request is to leave in one segment, and to wait for nothing.
+//!
+//! What goes wrong now: nothing is lost, but from the second request on each takes 40 milliseconds, on an idle machine.
+//!
+//! `13/nagle-meets-delayed-ack` and `13/writev` show it. Man pages: send(2), writev(2), tcp(7).
+//! Your program is checked by `scripts/exercise 13/two-parts`, as often as you like.
+
+use std::io::stdin;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Parser;
+use common::address::Peer;
+use common::io::{Filled, Received, readn, send_all};
+use common::lines::LineBuffer;
+use common::text::printable;
+use common::{Call, say, tcp};
+
+/// The longest line.
+const LONGEST: usize = 128;
+
+/// Asks a server about each line that is typed
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    server: Peer,
+}
+
+fn main() -> ExitCode {
+    common::program::run(|| run(&Args::parse()))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let connection = tcp::connect(&args.server)?;
+    let mut typed = LineBuffer::new();
+    while typed.fill(stdin()).call("read standard input")? != Received::EndOfFile {
+        while let Some(line) = typed.next_line() {
+            ensure!(line.len() <= LONGEST, "a line of {} bytes", line.len());
+            send_request(&connection, &line)?;
+            say!("answer: {}", printable(&receive_answer(&connection)?))?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the answer to a request.
+fn receive_answer(connection: &OwnedFd) -> anyhow::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    let came = readn(connection, &mut length).call("read")?;
+    ensure!(came == Filled::Full, "the server gives no answer");
+    let length = u32::from_be_bytes(length) as usize;
+    ensure!(length <= LONGEST, "an answer of {length} bytes");
+    let mut answer = vec![0; length];
+    let came = readn(connection, &mut answer).call("read")?;
+    ensure!(came == Filled::Full, "the answer is cut off");
+    Ok(answer)
+}
+
+/// Sends a request.
+fn send_request(connection: &OwnedFd, line: &[u8]) -> anyhow::Result<()> {
+    let length = u32::try_from(line.len())?.to_be_bytes();
+    send_all(connection, &length).call("send")?;
+    send_all(connection, line).call("send")?;
+    Ok(())
+}
