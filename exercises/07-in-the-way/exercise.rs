@@ -40,7 +40,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         match client.write_all(b"good morning\n").call("write") {
             Ok(()) => say!("greeted a client")?,
             // The end of this client, and of nobody else.
-            Err(error) => complain!("{error:#}"),
+            Err(error) => complain!("{:#}", anyhow::Error::new(error)),
         }
     }
 }

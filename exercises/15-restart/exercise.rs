@@ -36,7 +36,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         match send_all(&connection, b"good morning\n").call("send") {
             Ok(()) => say!("greeted {client}")?,
             // The end of this client, and of nobody else.
-            Err(error) => complain!("client {client}: {error:#}"),
+            Err(error) => complain!("client {client}: {:#}", anyhow::Error::new(error)),
         }
     }
 }

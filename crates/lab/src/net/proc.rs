@@ -71,10 +71,13 @@ pub fn snmp_counter(group: &str, name: &str) -> io::Result<u64> {
 
 /// The system call that a process or thread sleeps in, with its six arguments.
 ///
-/// `None` while it runs or is gone, where it is not ours to look at (the right of ptrace(2) is needed), and when it
-/// sleeps outside of a system call.
+/// `None` while it runs or is gone, where it is not ours to look at (the right of ptrace(2) is needed), when it
+/// sleeps outside of a system call, and while a tracer holds it at the call's beginning or end.
 pub fn blocked_in(id: i32) -> Option<(i64, [u64; 6])> {
-    parse_syscall(&fs::read_to_string(format!("/proc/{id}/syscall")).ok()?)
+    let call = parse_syscall(&fs::read_to_string(format!("/proc/{id}/syscall")).ok()?)?;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.starts_with(['S', 'D', 'T']).then_some(call)
 }
 
 /// `running`, or `-1 SP PC`, or `NUMBER ARGUMENT{6} SP PC`.
