@@ -161,6 +161,16 @@ impl Process {
         Check::new(call.is_some_and(|call| calls.contains(&call)), seen)
     }
 
+    /// Its threads that sleep in a system call, and in which: `/proc/PID/task/TID/syscall`, proc(5).
+    pub fn sleepers(&self) -> Vec<(i32, &'static str)> {
+        let threads = proc::threads(self.pid().as_raw()).into_iter();
+        let asleep = threads.filter_map(|thread| {
+            let (number, _) = proc::blocked_in(thread)?;
+            Some((thread, proc::system_call_name(number)?))
+        });
+        asleep.collect()
+    }
+
     /// Its children and the state of each, `Z` for one that has ended and was not waited for: proc_pid_stat(5).
     pub fn children(&self) -> Vec<(Pid, char)> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

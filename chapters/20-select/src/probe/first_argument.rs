@@ -1,10 +1,8 @@
 //! The first argument of select(2): where the kernel may stop looking.
 
-use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use anyhow::Context;
 use common::descriptors::raise_limit;
 use common::io::writen;
 use common::{Call, CallError, say};
@@ -54,27 +52,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Times calls with the same set and different first arguments, in a small table of descriptors and in a large one.
 fn compare(calls: u32) -> anyhow::Result<()> {
     let (idle, _writer) = pipe2(OFlag::O_CLOEXEC).call("pipe2")?;
-    let fd = idle.as_fd();
-    let small = fd.as_raw_fd() + 1;
-    let mut largest = None;
-    for _ in 0..2 {
-        say!(
-            "the table of descriptors has {} places; each call:",
-            table_size()?
-        )?;
-        for count in [small, FD_SETSIZE as i32] {
-            let time = time_of(fd, count, calls)?;
-            say!(
-                "  select({count}, [{}])  {} ns",
-                fd.as_raw_fd(),
-                time.as_nanos()
-            )?;
-        }
-        if largest.is_none() {
-            raise_limit()?;
-            // The kernel's table grows with the highest number, and never shrinks.
-            largest = Some(with_number(&idle, FD_SETSIZE as i32 - 1)?);
-        }
+    say!("with few descriptors open, each call:")?;
+    tell_times(idle.as_fd(), calls)?;
+    raise_limit()?;
+    // The kernel's table grows with the highest number, and never shrinks: FDSize of proc_pid_status(5).
+    let highest = with_number(&idle, FD_SETSIZE as i32 - 1)?;
+    say!("with descriptor {} open too:", highest.as_raw_fd())?;
+    tell_times(idle.as_fd(), calls)
+}
+
+fn tell_times(fd: BorrowedFd, calls: u32) -> anyhow::Result<()> {
+    for count in [fd.as_raw_fd() + 1, FD_SETSIZE as i32] {
+        let time = time_of(fd, count, calls)?.as_nanos();
+        say!("  select({count}, [{}])  {time} ns", fd.as_raw_fd())?;
     }
     Ok(())
 }
@@ -98,14 +88,4 @@ fn time_of(fd: BorrowedFd, count: i32, calls: u32) -> anyhow::Result<Duration> {
 fn processor_time() -> Result<Duration, CallError> {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).call("clock_gettime")?;
     Ok(time.into())
-}
-
-/// How many descriptors the kernel's table of this process has room for now, proc_pid_status(5).
-fn table_size() -> anyhow::Result<String> {
-    let status = fs::read_to_string("/proc/self/status").call("read /proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
-    Ok(line
-        .context("/proc/self/status has no FDSize")?
-        .trim()
-        .to_string())
 }

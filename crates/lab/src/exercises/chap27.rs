@@ -1,15 +1,11 @@
 //! Exercises of chapter 27: a reactor in one thread.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::OpenOptionsExt;
-
-use nix::libc::O_NONBLOCK;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::Exercise;
+use super::pipe::SlowFile;
 use crate::prelude::*;
 
 pub(super) const EXERCISES: &[Exercise] = &[
@@ -26,10 +22,7 @@ pub(super) const EXERCISES: &[Exercise] = &[
 
 fn slow_file(lab: &Lab) -> Outcome {
     const ANSWERS: &str = "late\na text\n";
-    let directory = &lab.shared.directory;
-    let pipe = directory.join("pipe");
-    fs::write(directory.join("text"), "a text\n")?;
-    mkfifo(&pipe, Mode::S_IRWXU).map_err(io::Error::from)?;
+    let pipe = SlowFile::new(lab)?;
     let host = lab.host()?;
     host.names_own_hand("first");
     let server = host.exercise("server", "").start()?;
@@ -38,18 +31,7 @@ fn slow_file(lab: &Lab) -> Outcome {
     lab.notes("the first client asks for a pipe into which nobody writes, and then for a text");
     let mut first = host.enter(|| TcpStream::connect(("127.0.0.1", PORT)))?;
     host.enter(|| first.write_all(b"pipe\ntext\n"))?;
-    let mut writer = None;
-    lab.until("the server reads the pipe", || {
-        let write = OpenOptions::new()
-            .write(true)
-            .custom_flags(O_NONBLOCK)
-            .open(&pipe);
-        let seen = write
-            .as_ref()
-            .map_or_else(ToString::to_string, |_| "it does".into());
-        writer = write.ok();
-        Check::new(writer.is_some(), seen)
-    })?;
+    let writer = pipe.is_read(lab)?;
     let second = host
         .program("chap-36 tcpcli-select 127.0.0.1")
         .named("second")

@@ -1,15 +1,10 @@
 //! Exercises of chapter 32: the design of the framework.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::OpenOptionsExt;
-
-use nix::libc::O_NONBLOCK;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::Exercise;
+use super::pipe::SlowFile;
 use crate::prelude::*;
 
 pub(super) const EXERCISES: &[Exercise] = &[Exercise::new(
@@ -22,10 +17,7 @@ pub(super) const EXERCISES: &[Exercise] = &[Exercise::new(
 )];
 
 fn whose_answer(lab: &Lab) -> Outcome {
-    let directory = &lab.shared.directory;
-    let pipe = directory.join("pipe");
-    fs::write(directory.join("text"), "a text\n")?;
-    mkfifo(&pipe, Mode::S_IRWXU).map_err(io::Error::from)?;
+    let pipe = SlowFile::new(lab)?;
     let host = lab.host()?;
     host.names_own_hand("clients");
     let server = host.exercise("server", "").start()?;
@@ -42,18 +34,7 @@ fn whose_answer(lab: &Lab) -> Outcome {
     lab.notes("the first client asks for a pipe into which nobody writes yet");
     let mut first = connect()?;
     host.enter(|| first.write_all(b"pipe\n"))?;
-    let mut writer = None;
-    lab.until("the server reads the pipe", || {
-        let write = OpenOptions::new()
-            .write(true)
-            .custom_flags(O_NONBLOCK)
-            .open(&pipe);
-        let seen = write
-            .as_ref()
-            .map_or_else(ToString::to_string, |_| "it does".into());
-        writer = write.ok();
-        Check::new(writer.is_some(), seen)
-    })?;
+    let writer = pipe.is_read(lab)?;
     lab.notes("it leaves, and a second client comes");
     drop(first);
     lab.eventually("meanwhile the server sees the first one leave", || {

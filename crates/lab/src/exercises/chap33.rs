@@ -1,7 +1,5 @@
 //! Exercises of chapter 33: threads in the framework.
 
-use std::fs;
-
 use super::Exercise;
 use crate::net::proc;
 use crate::prelude::*;
@@ -56,33 +54,17 @@ fn knock(lab: &Lab) -> Outcome {
     lab.done()
 }
 
-/// Its threads, as directories of proc_pid_task(5).
-fn threads(server: &Process) -> Vec<fs::DirEntry> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()));
-    tasks.into_iter().flatten().flatten().collect()
-}
-
-/// The system calls in which they sleep, sorted. The newer machines have only the general form of a call: epoll_pwait.
+/// The system calls in which its threads sleep, sorted. The newer machines have only the general form of a call: epoll_pwait.
 fn sleepers(server: &Process) -> Vec<String> {
-    let ids = threads(server).into_iter();
-    let ids = ids.filter_map(|task| task.file_name().to_str()?.parse().ok());
-    let calls = ids.filter_map(|id| proc::system_call_name(proc::blocked_in(id)?.0));
+    let calls = server.sleepers().into_iter();
     let mut calls: Vec<_> = calls
-        .map(|call| call.replace("epoll_pwait", "epoll_wait"))
+        .map(|(_, call)| call.replace("epoll_pwait", "epoll_wait"))
         .collect();
     calls.sort_unstable();
     calls
 }
 
-/// How often they have gone to sleep by themselves: once more after each time they were woken, proc_pid_status(5).
-fn wake_ups(server: &Process) -> Vec<String> {
-    let statuses = threads(server).into_iter();
-    let statuses = statuses.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-    let lines = statuses.filter_map(|status| {
-        let mut lines = status.lines();
-        lines
-            .find(|line| line.starts_with("voluntary_ctxt_switches"))
-            .map(String::from)
-    });
-    lines.collect()
+fn wake_ups(server: &Process) -> Vec<Option<u64>> {
+    let threads = proc::threads(server.pid().as_raw());
+    threads.into_iter().map(proc::slept).collect()
 }

@@ -1,9 +1,6 @@
 //! Exercises of chapter 39: an accept thread and worker threads.
 
-use std::fs;
-
 use super::Exercise;
-use crate::net::proc;
 use crate::prelude::*;
 
 pub(super) const EXERCISES: &[Exercise] = &[
@@ -59,11 +56,11 @@ fn who_waits(lab: &Lab) -> Outcome {
 
 /// The system calls in which its threads sleep, sorted.
 fn sleepers(server: &Process) -> Vec<&'static str> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()));
-    let tasks = tasks.into_iter().flatten().flatten();
-    let ids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
-    let calls = ids.filter_map(|id| proc::system_call_name(proc::blocked_in(id)?.0));
-    let mut calls: Vec<_> = calls.collect();
+    let mut calls: Vec<_> = server
+        .sleepers()
+        .into_iter()
+        .map(|(_, call)| call)
+        .collect();
     calls.sort_unstable();
     calls
 }

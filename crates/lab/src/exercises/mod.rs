@@ -44,6 +44,7 @@ mod chap37;
 mod chap38;
 mod chap39;
 mod midterm;
+mod pipe;
 
 const CHAPTERS: &[&[Exercise]] = &[
     chap03::EXERCISES,

@@ -376,25 +376,14 @@ fn oneshot(lab: &Lab) -> Outcome {
 
 /// The threads of the program but for the first.
 fn waiters(server: &Process) -> Vec<i32> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid()));
-    let names = tasks.into_iter().flatten().flatten();
-    let ids = names.filter_map(|task| task.file_name().to_str()?.parse().ok());
-    ids.filter(|id| *id != server.pid().as_raw()).collect()
+    let first = server.pid().as_raw();
+    let mut threads = proc::threads(first);
+    threads.retain(|thread| *thread != first);
+    threads
 }
 
-/// How often each thread has gone to sleep by itself, proc_pid_status(5): once more after each time it was woken.
 fn slept(threads: &[i32]) -> Vec<u64> {
-    let times = threads.iter().filter_map(|id| {
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let mut lines = status.lines();
-        lines.find_map(|line| {
-            line.strip_prefix("voluntary_ctxt_switches:")?
-                .trim()
-                .parse()
-                .ok()
-        })
-    });
-    times.collect()
+    threads.iter().copied().filter_map(proc::slept).collect()
 }
 
 /// How many of eight waiters one connection wakes.

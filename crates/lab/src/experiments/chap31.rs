@@ -363,25 +363,12 @@ fn err_hup_unasked(lab: &Lab) -> Outcome {
 /// Waits until so many threads of the program sleep in epoll_wait, and returns them.
 fn sleepers(lab: &Lab, program: &Process, count: usize) -> Result<Vec<i32>, LabError> {
     let asleep = || {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", program.pid()));
-        let names = tasks.into_iter().flatten().flatten();
-        let ids = names.filter_map(|task| task.file_name().to_str()?.parse().ok());
-        let in_wait = |id: &i32| {
-            let call = proc::blocked_in(*id).and_then(|call| proc::system_call_name(call.0));
-            matches!(call, Some("epoll_wait" | "epoll_pwait"))
-        };
-        ids.filter(in_wait).collect::<Vec<i32>>()
+        let sleepers = program.sleepers().into_iter();
+        let waits = sleepers.filter(|(_, call)| matches!(*call, "epoll_wait" | "epoll_pwait"));
+        waits.map(|(thread, _)| thread).collect::<Vec<i32>>()
     };
     lab.until("they sleep in epoll_wait", || equal(asleep().len(), count))?;
     Ok(asleep())
-}
-
-/// How often a thread has gone to sleep by itself, proc_pid_status(5): once more after each time it was woken.
-fn slept(thread: i32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-    line.trim().parse().ok()
 }
 
 /// An observation that goes on while we type.
@@ -397,14 +384,14 @@ fn event_filter(lab: &Lab) -> Outcome {
     let program = starts(&host, lab.vary("event-filter", "event-filter --both"))?;
     program.says("a thread waits")?;
     let waiter = sleepers(lab, &program, 1)?[0];
-    let before = slept(waiter);
+    let before = proc::slept(waiter);
     program.types("read")?;
     program.says("has read everything")?;
     match lab.is_control() {
         false => lab.watches_for(Duration::from_millis(200)),
         true => lab.until("the thread is told", || equal(waits(&program).len(), 1))?,
     }
-    let (told, after) = (waits(&program), slept(waiter));
+    let (told, after) = (waits(&program), proc::slept(waiter));
     program.types("write")?;
     program.says("has written")?;
     program.ends()?;
@@ -562,11 +549,11 @@ fn wake_reasons(lab: &Lab) -> Outcome {
     program.types("data1")?;
     program.says("an event")?;
     sleepers(lab, &program, 1)?;
-    let before = slept(thread);
+    let before = proc::slept(thread);
     lab.notes("SIGUSR2, which is blocked, is sent");
     program.signal(Signal::SIGUSR2);
     lab.watches_for(Duration::from_millis(100));
-    let after = slept(thread);
+    let after = proc::slept(thread);
     lab.notes("SIGUSR1 is sent");
     program.signal(Signal::SIGUSR1);
     match lab.is_control() {

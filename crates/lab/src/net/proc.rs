@@ -80,6 +80,22 @@ pub fn blocked_in(id: i32) -> Option<(i64, [u64; 6])> {
     fields.starts_with(['S', 'D', 'T']).then_some(call)
 }
 
+/// The threads of a process, proc_pid_task(5).
+pub fn threads(id: i32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{id}/task"));
+    let names = tasks.into_iter().flatten().flatten();
+    let ids = names.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    ids.collect()
+}
+
+/// How often a thread has gone to sleep by itself, proc_pid_status(5): once more after each time it was woken.
+pub fn slept(thread: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
 /// `running`, or `-1 SP PC`, or `NUMBER ARGUMENT{6} SP PC`.
 fn parse_syscall(text: &str) -> Option<(i64, [u64; 6])> {
     let mut words = text.split_whitespace();
