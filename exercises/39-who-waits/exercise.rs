@@ -1,8 +1,8 @@
 //! Exercise 39/who-waits, 10 minutes: workers that hear of everybody who waits.
 //!
-//! The main thread accepts clients and puts them into a queue. Two workers take them out, and send back what each one sends, as
-//! long as it stays. When both have a client, the next one waits in the queue until a worker is free. With nothing to do all of
-//! them sleep.
+//! The main thread accepts all clients that there are, puts them into a queue, and wakes two workers. These take them out, and send
+//! back what each one sends, as long as it stays. When both have a client, the next one waits in the queue until a worker is free.
+//! With nothing to do all three threads sleep.
 //!
 //! What goes wrong now: a client that had to wait is not served when a worker is free. `scripts/exercise` makes one wait.
 //!
@@ -10,7 +10,7 @@
 //! Your program is checked by `scripts/exercise 39/who-waits`, as often as you like.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,8 +18,10 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use common::address::Listen;
-use common::io::{Received, receive, send_all};
+use common::io::{Received, receive, send_all, set_nonblocking};
 use common::{Call, CallError, complain, say, tcp};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How many clients are served at the same time.
 const WORKERS: usize = 2;
@@ -49,11 +51,22 @@ fn run(args: &Args) -> anyhow::Result<()> {
         thread::Builder::new().spawn(work).context("no thread")?;
     }
     let listener = tcp::listen(&args.listen.address())?;
+    set_nonblocking(&listener)?;
     say!("listening on {}", tcp::local_address(&listener)?)?;
     loop {
-        let (connection, client) = tcp::accept(&listener)?;
-        queue.push(connection);
-        say!("{client} is in the queue")?;
+        match poll(
+            &mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        ) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome.call("poll")?,
+        };
+        let mut new = Vec::new();
+        while let Some((connection, client)) = tcp::accept_ready(&listener)? {
+            new.push(connection);
+            say!("client connected {client}")?;
+        }
+        queue.push(new);
     }
 }
 
@@ -79,10 +92,10 @@ impl Queue {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a client in, and wakes a worker.
-    fn push(&self, client: OwnedFd) {
-        self.lock().push_back(client);
-        self.filled.notify_one();
+    /// Puts clients in, and wakes every worker that sleeps: there may be work for all of them.
+    fn push(&self, clients: Vec<OwnedFd>) {
+        self.lock().extend(clients);
+        self.filled.notify_all();
     }
 
     /// Takes out who has waited for longest. While there is nobody, the worker sleeps.

@@ -1,7 +1,7 @@
 //! The solution of exercise 39/who-waits.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,8 +9,10 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use common::address::Listen;
-use common::io::{Received, receive, send_all};
+use common::io::{Received, receive, send_all, set_nonblocking};
 use common::{Call, CallError, complain, say, tcp};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How many clients are served at the same time.
 const WORKERS: usize = 2;
@@ -40,11 +42,22 @@ fn run(args: &Args) -> anyhow::Result<()> {
         thread::Builder::new().spawn(work).context("no thread")?;
     }
     let listener = tcp::listen(&args.listen.address())?;
+    set_nonblocking(&listener)?;
     say!("listening on {}", tcp::local_address(&listener)?)?;
     loop {
-        let (connection, client) = tcp::accept(&listener)?;
-        queue.push(connection);
-        say!("{client} is in the queue")?;
+        match poll(
+            &mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        ) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome.call("poll")?,
+        };
+        let mut new = Vec::new();
+        while let Some((connection, client)) = tcp::accept_ready(&listener)? {
+            new.push(connection);
+            say!("client connected {client}")?;
+        }
+        queue.push(new);
     }
 }
 
@@ -70,10 +83,10 @@ impl Queue {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a client in, and wakes a worker.
-    fn push(&self, client: OwnedFd) {
-        self.lock().push_back(client);
-        self.filled.notify_one();
+    /// Puts clients in, and wakes every worker that sleeps: there may be work for all of them.
+    fn push(&self, clients: Vec<OwnedFd>) {
+        self.lock().extend(clients);
+        self.filled.notify_all();
     }
 
     // ANCHOR: answer
@@ -86,7 +99,7 @@ impl Queue {
             if let Some(client) = clients.pop_front() {
                 return client;
             }
-            // And look again after waking, whatever has woken us: another worker may have been quicker.
+            // And look again after waking, whatever has woken us: everybody was woken, and another worker may have been quicker.
             let woken = self.filled.wait(clients);
             clients = woken.unwrap_or_else(PoisonError::into_inner);
         }

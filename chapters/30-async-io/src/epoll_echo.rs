@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // By descriptor: its number comes again only from accept, which is called when all events have been dealt with.
     let mut clients: Vec<Option<Client>> = Vec::new();
     let mut events = [EpollEvent::empty(); 256];
-    let mut data = vec![0; 16_384];
+    let mut data = vec![0; 65_536];
     let mut accepts = true;
     loop {
         // ANCHOR: loop

@@ -1,6 +1,7 @@
 //! Buffers for the kernel to pick from: a ring of their addresses, io_uring_register_buf_ring(3).
 
 use std::io;
+use std::mem;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,6 +13,11 @@ use nix::errno::Errno;
 
 /// The group that receive requests name.
 pub const GROUP: u16 = 0;
+
+/// Bytes that are in use by turns: so much stays in a processor's cache.
+const WARM: usize = 512 * 1024;
+/// The kernel gets so many buffers in any case, if there are so many.
+const LEAST: usize = 8;
 
 /// Memory by pages, mmap(2): the kernel wants the ring to begin where a page begins.
 struct Pages {
@@ -48,14 +54,21 @@ pub struct Pool {
     memory: Pages,
     count: u16,
     size: usize,
-    /// Where the next one that is given back is written in the ring.
+    /// Where the next one that the kernel gets is written in the ring.
     tail: u16,
     /// How many are the kernel's.
     free: u16,
+    /// Those that nobody uses.
+    idle: Vec<u16>,
+    /// How many the kernel is to have.
+    wanted: usize,
+    /// How many it has filled in this turn, and with how many bytes.
+    filled: u16,
+    bytes: usize,
 }
 
 impl Pool {
-    /// Makes the buffers and gives all of them to the kernel. `count` is a power of two.
+    /// Makes the buffers, and tells the kernel where it will find some. `count` is a power of two.
     pub fn new(submitter: &Submitter, count: u16, size: usize) -> Result<Self, CallError> {
         let mut pool = Self {
             ring: Pages::new(usize::from(count) * size_of::<BufRingEntry>())?,
@@ -64,21 +77,41 @@ impl Pool {
             size,
             tail: 0,
             free: 0,
+            idle: (0..count).rev().collect(),
+            wanted: usize::from(count),
+            filled: 0,
+            bytes: 0,
         };
         let address = pool.ring.start as u64;
         // SAFETY: the memory is as large as `count` entries, and lives as long as the pool, which its owner keeps longer
         // than the ring.
         unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) }
             .call("io_uring_register IORING_REGISTER_PBUF_RING")?;
-        for id in 0..count {
-            pool.give(id);
-        }
+        pool.stock();
         Ok(pool)
     }
 
+    // ANCHOR: stock
+    /// At the end of a turn, gives the kernel the buffers that it is to have: as many as messages like these fit into the cache.
+    /// It fills them by turns, and if it had all, each message would go through memory that is cold. False if it has fewer
+    /// than it has just filled.
+    pub fn stock(&mut self) -> bool {
+        let filled = mem::take(&mut self.filled);
+        if let Some(length) = mem::take(&mut self.bytes).checked_div(usize::from(filled)) {
+            self.wanted = (WARM / length.max(1)).max(LEAST);
+        }
+        while usize::from(self.free) < self.wanted
+            && let Some(id) = self.idle.pop()
+        {
+            self.give(id);
+        }
+        self.free >= filled
+    }
+    // ANCHOR_END: stock
+
     // ANCHOR: give
     /// Gives a buffer to the kernel. That is a write to memory that both see, and no system call.
-    pub fn give(&mut self, id: u16) {
+    fn give(&mut self, id: u16) {
         let ring: *mut BufRingEntry = self.ring.start.cast();
         let place = usize::from(self.tail & (self.count - 1));
         // SAFETY: a place inside the ring. The kernel reads it only after the tail says so.
@@ -108,7 +141,14 @@ impl Pool {
             ));
         }
         self.free -= 1;
+        self.filled += 1;
+        self.bytes += length;
         Ok(())
+    }
+
+    /// Takes back a buffer that is not needed any more. It is the next that the kernel gets.
+    pub fn back(&mut self, id: u16) {
+        self.idle.push(id);
     }
 
     /// The first bytes of a buffer that is ours.

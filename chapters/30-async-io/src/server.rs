@@ -83,6 +83,9 @@ impl<'ring> Server<'ring> {
                     Kind::SendNow | Kind::Cancel => {}
                 }
             }
+            if let Some(pool) = &mut self.pool {
+                self.hurry |= !pool.stock(); // those that are lent come back as soon as they are sent
+            }
             self.feed_the_starved()?;
         }
     }
@@ -185,7 +188,7 @@ impl<'ring> Server<'ring> {
         };
         connection.own = self.spare.pop().unwrap_or_default();
         connection.keeps(&pool.data(buffer, length)[sent..]);
-        pool.give(buffer);
+        pool.back(buffer);
         self.send_own(completion.place)?;
         self.go_on(completion.place)
     }
@@ -198,7 +201,7 @@ impl<'ring> Server<'ring> {
             return Ok(());
         };
         connection.sending = Sending::Nothing;
-        pool.give(buffer);
+        pool.back(buffer);
         self.go_on(place)
     }
 
@@ -265,7 +268,7 @@ impl<'ring> Server<'ring> {
                         .waiting
                         .extend_from_slice(pool.data(buffer, length));
                     connection.input_ended |= length == 0;
-                    pool.give(buffer);
+                    pool.back(buffer);
                 }
             }
             (Ok(length), _, _) => {

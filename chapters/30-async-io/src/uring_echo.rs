@@ -24,9 +24,9 @@ pub struct Args {
     /// Buffers that all connections share; a power of two
     #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = power_of_two)]
     buffers: u16,
-    /// Bytes in a buffer
-    #[arg(long, value_name = "BYTES", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    buffer_size: u32,
+    /// Bytes in a buffer [default: 65536; with --oneshot, where each connection has one, 16384]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    buffer_size: Option<u32>,
 }
 
 fn power_of_two(text: &str) -> Result<u16, String> {
@@ -44,9 +44,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let listener = tcp::listen(&args.listen.address())?;
     // Connections inherit it: an answer never waits for the ACK of the one before.
     setsockopt(&listener, sockopt::TcpNoDelay, &true).call("setsockopt TCP_NODELAY")?;
-    let size = args.buffer_size as usize;
+    let alone = args.oneshot || shots == Shots::One;
+    let usual = if alone { 16_384 } else { 65_536 };
+    let size = args.buffer_size.unwrap_or(usual) as usize;
     let proactor = Proactor::new(&mut ring);
-    let pool = match args.oneshot || shots == Shots::One {
+    let pool = match alone {
         true => None,
         false => Some(Pool::new(proactor.submitter(), args.buffers, size)?),
     };

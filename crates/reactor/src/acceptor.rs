@@ -13,7 +13,8 @@ use crate::placement::Placer;
 use crate::sys::{self, Accepted};
 use crate::{EventLoop, Handler, Interest, MakeHandler, Next, Readiness, Source, Token};
 
-/// How many connections are accepted in one turn: those that are here already have their turn as well.
+/// How many connections are accepted in one turn when the wait is edge-triggered and tells of them only once: those that
+/// are here already have their turn as well.
 const BATCH: usize = 64;
 
 /// How long accepting rests when the process or the system is out of something. The clients wait in the kernel's queue
@@ -95,7 +96,10 @@ impl<H: Handler> Source<H> for Acceptor<H> {
 
     // ANCHOR: accept
     fn ready(&mut self, event_loop: &mut EventLoop<H>, token: Token, _: Readiness) -> Next {
-        for _ in 0..BATCH {
+        // Otherwise one: that nobody else is in the queue is what accept(2) finds out last, after it has made a socket and its
+        // descriptor for nothing. The loop's wait tells the same for less.
+        let edge = event_loop.edge;
+        for _ in 0..if edge { BATCH } else { 1 } {
             let placer = self.placer.as_ref();
             if placer.map_or(event_loop.connections(), Placer::connections) >= self.most {
                 return self.rest(event_loop, token, Errno::EUSERS);
@@ -121,7 +125,7 @@ impl<H: Handler> Source<H> for Acceptor<H> {
                 Err(error) => return self.rest(event_loop, token, error),
             }
         }
-        Next::Again
+        if edge { Next::Again } else { Next::Keep }
     }
     // ANCHOR_END: accept
 }

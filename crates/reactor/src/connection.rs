@@ -56,8 +56,6 @@ impl Fact {
     pub(crate) const LISTED: Self = Self(1 << 7);
     /// It may expire earlier than the loop's timer for it fires.
     pub(crate) const TIMED_ANEW: Self = Self(1 << 8);
-    /// It was accepted and not yet read from: it is listed, and so needs no dispatcher before that.
-    pub(crate) const NEW: Self = Self(1 << 9);
     /// Either of these, and the handler may have to be told that all has gone out.
     pub(crate) const SENT: Self = Self(Self::UNFLUSHED.0 | Self::COMPLETED.0);
 }

@@ -395,8 +395,7 @@ impl<H: Handler> EventLoop<H> {
                     handler.stopping(connection);
                 }
                 if read_first {
-                    connection.link.set(Fact::NEW, true);
-                    connection.event_loop.list(connection.link);
+                    connection.read_first(handler);
                 }
             },
         );

@@ -17,8 +17,8 @@ use crate::{Input, TcpConnection};
 /// [`Workers`](crate::Workers), see [`TcpConnection::compute`].
 pub trait Handler: Sized + 'static {
     /// In this protocol the peer speaks first, and mostly at once. A connection that was accepted is then read from before it is
-    /// registered with the dispatcher, when all that were waiting have been accepted. One that is answered and closed by
-    /// that never has to be registered. If the peer had nothing to say yet, it was a read in vain.
+    /// registered with the dispatcher. One that is answered and closed by that never has to be registered. If the peer had
+    /// nothing to say yet, it was a read in vain.
     const PEER_SPEAKS_FIRST: bool = false;
 
     /// The connection is there, and can be used.

@@ -61,14 +61,17 @@ impl<H: Handler> TcpConnection<'_, H> {
         }
     }
 
+    /// A read on trust: no event has told that there is something.
+    pub(crate) fn read_first(&mut self, handler: &mut H) {
+        if self.reads() {
+            self.read(handler, false);
+        }
+    }
+
     /// A visit without an event: something was left to do when the last one ended.
     pub(crate) fn visit(&mut self, handler: &mut H) {
         self.link.set(Fact::LISTED, false);
-        if self.link.take(Fact::NEW) {
-            if self.reads() {
-                self.read(handler, false);
-            }
-        } else if self.event_loop.edge {
+        if self.event_loop.edge {
             // No further event will tell of what was left.
             self.flush();
             if self.reads() {
@@ -342,8 +345,7 @@ impl<H: Handler> TcpConnection<'_, H> {
         if self.link.phase != Phase::Open {
             self.advance();
         }
-        // A new one is visited soon; perhaps it needs neither the dispatcher nor a timer.
-        if self.link.is_dead() || self.link.is(Fact::NEW) {
+        if self.link.is_dead() {
             return;
         }
         let reads = self.reads();

@@ -209,13 +209,13 @@ fn a_connection_for_one_question_is_four_calls() {
         let mut server = TcpServer::bind(&address, options, |_| Once).unwrap();
         let mut client = connect(server.local_address().unwrap());
         client.write_all(b"hello").unwrap();
-        let mut turn = || server.main_loop().turn(Some(DEADLINE)).unwrap();
-        let (calls, _) = costs(|| (turn(), turn()).0);
+        let (calls, _) = costs(|| server.main_loop().turn(Some(DEADLINE)).unwrap());
         assert_eq!(read_to_end(&mut client), b"hello");
         let served = ["recv", "send", "close", "epoll_ctl"].map(|name| calls.get(name).copied());
         assert_eq!(served, [Some(1), Some(1), Some(1), None], "{dispatcher}");
-        // The second finds that nobody else is there.
-        assert_eq!(calls["accept4"], 2);
+        // Who is told only once has to hear that nobody else is there.
+        let edge = dispatcher == DispatcherKind::Epoll(Trigger::Edge);
+        assert_eq!(calls["accept4"], if edge { 2 } else { 1 }, "{dispatcher}");
     }
 }
 

@@ -9,7 +9,7 @@ use super::tree::duplicate;
 use crate::calls::IN;
 use crate::instance::{Instance, counter, says};
 
-/// Closes a descriptor whose file lives on under another number
+/// Closes a descriptor that has a duplicate
 #[derive(Debug, clap::Args)]
 pub struct ClosedButDuplicated {
     /// Remove it from the instance before it is closed

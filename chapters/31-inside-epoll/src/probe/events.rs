@@ -15,7 +15,7 @@ use nix::unistd::{pipe2, read, write};
 use crate::calls::{IN, OUT};
 use crate::instance::{Instance, Words};
 
-/// Asks for no event at all, while the other end goes away
+/// Asks for no event, while the other end goes away
 #[derive(Debug, clap::Args)]
 pub struct ErrHupUnasked {
     /// Leave the other ends open

@@ -7,7 +7,7 @@ use common::{Call, say};
 use crate::calls::IN;
 use crate::instance::{Instance, counter, says};
 
-/// Puts one instance into another, and then the other into it
+/// Puts one instance into another, and the other into it
 #[derive(Debug, clap::Args)]
 pub struct Nested {
     /// Keep the two apart at first

@@ -17,7 +17,7 @@ use crate::instance::{Instance, counter};
 /// An event that is not told by then will not be.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets a clock ring while epoll_wait hands out thousands of events
+/// Lets a clock ring while epoll_wait hands out events
 #[derive(Debug, clap::Args)]
 pub struct OverflowList {
     /// Let it ring between two waits

@@ -51,7 +51,7 @@ impl Revalidated {
     // ANCHOR_END: revalidated
 }
 
-/// Leaves two descriptors unread, one level-triggered and one edge-triggered
+/// Leaves two unread, level- and edge-triggered
 #[derive(Debug, clap::Args)]
 pub struct LevelRequeues {
     /// Make both edge-triggered

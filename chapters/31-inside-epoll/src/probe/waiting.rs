@@ -15,7 +15,7 @@ use nix::unistd::getpid;
 use crate::calls::{EDGE, IN, wait};
 use crate::instance::{Instance, Words, counter};
 
-/// Waits for a time, then for ever, and says what has ended each wait
+/// Waits, and says what has ended each wait
 ///
 /// Type lines, and send it SIGUSR1, for which it has a handler, and SIGUSR2, which is blocked. Ctrl-D ends it.
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,7 @@ impl WakeReasons {
     // ANCHOR_END: reasons
 }
 
-/// Lets four threads wait for one instance, and makes one event
+/// Lets four threads wait for one instance and one event
 ///
 /// The event comes when you type a line. Ctrl-D ends it.
 #[derive(Debug, clap::Args)]

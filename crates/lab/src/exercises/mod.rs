@@ -12,11 +12,13 @@ use crate::experiment::{Experiment, Outcome};
 use crate::lab::Lab;
 use crate::programs::workspace;
 
+mod chap02;
 mod chap03;
 mod chap04;
 mod chap05;
 mod chap06;
 mod chap07;
+mod chap08;
 mod chap10;
 mod chap11;
 mod chap12;
@@ -26,6 +28,7 @@ mod chap15;
 mod chap16;
 mod chap17;
 mod chap18;
+mod chap19;
 mod chap20;
 mod chap21;
 mod chap22;
@@ -34,11 +37,14 @@ mod chap24;
 mod chap25;
 mod chap26;
 mod chap27;
+mod chap28;
 mod chap29;
 mod chap30;
+mod chap31;
 mod chap32;
 mod chap33;
 mod chap34;
+mod chap35;
 mod chap36;
 mod chap37;
 mod chap38;
@@ -47,11 +53,13 @@ mod midterm;
 mod pipe;
 
 const CHAPTERS: &[&[Exercise]] = &[
+    chap02::EXERCISES,
     chap03::EXERCISES,
     chap04::EXERCISES,
     chap05::EXERCISES,
     chap06::EXERCISES,
     chap07::EXERCISES,
+    chap08::EXERCISES,
     chap10::EXERCISES,
     chap11::EXERCISES,
     chap12::EXERCISES,
@@ -61,6 +69,7 @@ const CHAPTERS: &[&[Exercise]] = &[
     chap16::EXERCISES,
     chap17::EXERCISES,
     chap18::EXERCISES,
+    chap19::EXERCISES,
     midterm::EXERCISES,
     chap20::EXERCISES,
     chap21::EXERCISES,
@@ -70,11 +79,14 @@ const CHAPTERS: &[&[Exercise]] = &[
     chap25::EXERCISES,
     chap26::EXERCISES,
     chap27::EXERCISES,
+    chap28::EXERCISES,
     chap29::EXERCISES,
     chap30::EXERCISES,
+    chap31::EXERCISES,
     chap32::EXERCISES,
     chap33::EXERCISES,
     chap34::EXERCISES,
+    chap35::EXERCISES,
     chap36::EXERCISES,
     chap37::EXERCISES,
     chap38::EXERCISES,

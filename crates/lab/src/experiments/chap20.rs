@@ -11,12 +11,12 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "20/two-sources",
         "a client that waits for the keyboard and for the server at once hears each of them, whatever the other does",
         two_sources,
-        "the client is lesson 36's tcpcli, which waits for one after the other",
+        "the client is chapter 36's tcpcli, which waits for one after the other",
     )
     .also(&["chap-36"]),
     Experiment::new(
         "20/sets-are-overwritten",
-        "after the call a set holds only what is ready; who forgets to make it anew loses a descriptor",
+        "after the call a set holds only what is ready; a program that does not make it anew loses a descriptor",
         sets_are_overwritten,
         "the set is made anew before the second call",
     ),

@@ -57,7 +57,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
     Experiment::new(
         "21/revents-only",
-        "errors, hang-ups and bad numbers are told to who has asked for nothing",
+        "errors, hang-ups and bad numbers are told even to a program that has asked for nothing",
         revents_only,
         "poll is asked about another connection, on which nothing happens",
     ),
@@ -572,11 +572,11 @@ fn revents_only(lab: &Lab) -> Outcome {
     let (data, ended) = ("data has come", "the peer has ended (FIN)");
     let (five, end) = lab.vary((Ok(5), Ok(0)), (Err(Errno::EAGAIN), Err(Errno::EAGAIN)));
     lab.claim(
-        "of data, and of a FIN alone, nothing is told to who does not ask",
+        "data, and a FIN alone, are not told unasked",
         table.says(data, "", five).and(table.says(ended, "", end)),
     );
     lab.central(
-        "who asks is told of the FIN as POLLIN, and on Linux as POLLRDHUP",
+        "asked for, the FIN is told as POLLIN, and on Linux as POLLRDHUP",
         table.asked(ended, "POLLIN|POLLOUT|POLLRDHUP"),
     );
     lab.done()

@@ -23,7 +23,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "27/all-in-main-thread",
         "twenty clients are served by one thread, which waits in one place for all of them",
         all_in_main_thread,
-        "it is lesson 28's server, with four loops beside the first",
+        "it is chapter 28's server, with four loops beside the first",
     )
     .also(&["chap-28"]),
     Experiment::new(

@@ -33,7 +33,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
     Experiment::new(
         "28/slow-compute",
-        "one loop, two clients, and a question that takes long to compute: with workers only who has asked it waits",
+        "one loop, two clients, and a question that takes long to compute: with workers, only the client that asked it waits",
         slow_compute,
         "there are no workers",
     ),

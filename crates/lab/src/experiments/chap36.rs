@@ -69,7 +69,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     ),
     Experiment::new(
         "36/child-killed",
-        "the server's child is killed: who waits for the keyboard learns it a line too late, who waits for both at once",
+        "the server's child is killed: a client that waits for the keyboard learns it a line too late, one that waits for both at once",
         child_killed,
         "the first client waits for both, too",
     ),
@@ -116,7 +116,7 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
     .isolated(),
     Experiment::new(
         "36/names",
-        "who has a descriptor can ask for both names of the connection, also a program that got nothing else",
+        "a program that has a descriptor can ask for both names of the connection, though it was given nothing else",
         names,
         "the client has reset the connection before anybody asks",
     )

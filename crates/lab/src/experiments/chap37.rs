@@ -283,10 +283,10 @@ fn second_client_refused(lab: &Lab) -> Outcome {
         "its SYN is answered with a reset",
         lab.packets().has(RST | ACK),
     );
-    lab.claim("nobody listens any more, or somebody still does", {
-        let listens = host.has(TcpState::Listen, |socket| socket.local.port() == PORT);
-        if lab.is_control() { listens } else { !listens }
-    });
+    lab.central(
+        "nobody listens on the port any more",
+        !host.has(TcpState::Listen, |socket| socket.local.port() == PORT),
+    );
     first.types("data1")?;
     server.says("data1")?;
     lab.claim(

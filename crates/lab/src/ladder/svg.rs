@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt::{Display, Write};
 
 use super::arrow::{Arrow, Ink, Leg};
+use super::lanes::Lane;
 use super::layout::{Layout, Placed};
 use super::plot::Plot;
 use super::rows::{Between, Ladder, Row, Tone, text_at_left, times};
 use super::table::Grid;
-use super::words::{clean, kernel, shorten, width, wrap};
+use super::words::{clean, kernel, shorten, width, wrap, wrap_name};
 use crate::record::Record;
 
 /// Width of a character of the usual monospaced fonts at 13 px: 0.602 em is the widest of them.
@@ -329,38 +330,28 @@ fn more_in_two(row: &Row, layout: &Layout) -> bool {
 fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
     let top = drawing.y;
     let lines = &layout.lines;
-    let boxes: Vec<_> = ladder
-        .lanes
-        .iter()
-        .enumerate()
-        .map(|(number, lane)| {
-            // Half the way to the neighbours belongs to this box.
-            let to_left = number
-                .checked_sub(1)
-                .map_or(2 * lines[0] + 2, |left| lines[number] - lines[left]);
-            let to_right = lines
-                .get(number + 1)
-                .map_or(2 * (layout.end - lines[number]), |right| {
-                    right - lines[number]
-                });
-            let room = to_left.min(to_right).saturating_sub(4).max(5);
-            (
-                x_of(lines[number]),
-                wrap(&lane.tenants[0].name, room, None),
-                lane.tenants[0].place(room),
-            )
+    let boxes: Vec<_> = { ladder.lanes.iter().zip(rooms(ladder, layout)) }
+        .zip(lines)
+        .map(|((lane, room), &line)| {
+            let tenant = &lane.tenants[0];
+            // The frame is drawn closer where the name needs it.
+            let inside = room
+                .saturating_sub(4)
+                .max(width(&tenant.name).min(room - 2));
+            let names = wrap_name(&tenant.name, inside);
+            (x_of(line), room, names, tenant.place(inside))
         })
         .collect();
     let height = boxes
         .iter()
-        .map(|(_, names, places)| names.len() + places.len())
+        .map(|(_, _, names, places)| names.len() + places.len())
         .max()
         .unwrap_or(1);
     let height = height as f64 * 16.0 + 9.0;
     if text_at_left(0, lines.len()) {
         drawing.text(x_of(layout.times), top + 24.0, "dim small end", "ms");
     }
-    for (x, names, places) in boxes {
+    for (x, room, names, places) in boxes {
         let all = || {
             names
                 .iter()
@@ -368,7 +359,10 @@ fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
                 .chain(places.iter().map(|line| (line, "dim small mid")))
         };
         let longest = all().map(|(line, _)| width(line.trim())).max().unwrap_or(0) as f64;
-        let half = (longest * CHARACTER / 2.0 + 10.0).round();
+        let half = (longest * CHARACTER / 2.0 + 10.0).min(room as f64 * CHARACTER / 2.0 - 2.0);
+        let half = half.round();
+        // The first lane may be nearer to the edge than that.
+        let x = x.max(half + 2.0);
         let _ = writeln!(
             drawing.out,
             r#"<rect class="box" x="{}" y="{top}" width="{}" height="{height}" rx="6"/>"#,
@@ -387,6 +381,36 @@ fn names(drawing: &mut Drawing, ladder: &Ladder, layout: &Layout) {
         drawing.right = drawing.right.max(x + half);
     }
     drawing.y = top + height;
+}
+
+/// How wide each box may be, in characters. Half the way to a neighbour belongs to it, and more where the neighbour's name is
+/// short: a name in two pieces is hard to read.
+fn rooms(ladder: &Ladder, layout: &Layout) -> Vec<usize> {
+    let lines = &layout.lines;
+    let wish = |lane: &Lane| width(&lane.tenants[0].name) + 4;
+    let wishes: Vec<usize> = ladder.lanes.iter().map(wish).collect();
+    // What is at its left leaves a box so much room, and what is at its right.
+    let mut sides: Vec<[usize; 2]> = wishes.iter().map(|&wish| [wish; 2]).collect();
+    if let (Some(last), Some(&line)) = (sides.last_mut(), lines.last()) {
+        last[1] = (2 * (layout.end - line)).max(last[1]);
+    }
+    for right in 1..lines.len() {
+        let gap = lines[right] - lines[right - 1];
+        let (one, other) = (wishes[right - 1], wishes[right]);
+        let one = match (one > gap, other > gap) {
+            (true, false) => one.min(2 * gap - other),
+            (false, true) => 2 * gap - other.min(2 * gap - one),
+            _ => gap,
+        };
+        (sides[right - 1][1], sides[right][0]) = (one, 2 * gap - one);
+    }
+    if let (Some(first), Some(&line)) = (sides.first_mut(), lines.first()) {
+        // Where the edge is near the box is moved to the right, and has less room there.
+        let edge = 2 * line + 2;
+        first[0] = wishes[0].min((edge + first[1]) / 2).max(edge);
+    }
+    let room = |[left, right]: [usize; 2]| left.min(right).max(8);
+    sides.into_iter().map(room).collect()
 }
 
 /// A rectangle.

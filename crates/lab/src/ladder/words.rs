@@ -82,6 +82,23 @@ pub(crate) fn wrap(text: &str, room: usize, limit: Option<usize>) -> Vec<String>
     }
 }
 
+/// A program's name in lines of at most `room` columns, broken behind its hyphens where that will do.
+pub(super) fn wrap_name(name: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for part in name.split_inclusive(['-', ' ']) {
+        let line = lines.last_mut().expect("there is a line from the first on");
+        if line.is_empty() || width(line) + width(part.trim_end()) <= room {
+            line.push_str(part);
+        } else {
+            lines.push(part.into());
+        }
+    }
+    match lines.iter().all(|line| width(line.trim_end()) <= room) {
+        true => lines.iter().map(|line| line.trim_end().into()).collect(),
+        false => wrap(name, room, None),
+    }
+}
+
 /// `10 240 000`.
 pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -185,6 +202,14 @@ mod tests {
         assert_eq!(wrap(error, 14, Some(2)), ["Error: send:", "  Broken pipe…"]);
         assert_eq!(wrap("abcdefghijklm", 6, None), ["abcdef", "ghijkl", "m"]);
         assert_eq!(wrap("", 6, None), [""]);
+    }
+
+    #[test]
+    fn names_break_behind_their_hyphens() {
+        assert_eq!(wrap_name("tcpcli-select", 13), ["tcpcli-select"]);
+        assert_eq!(wrap_name("tcpcli-select 2", 13), ["tcpcli-select", "2"]);
+        assert_eq!(wrap_name("tcpcli-select 2", 10), ["tcpcli-", "select 2"]);
+        assert_eq!(wrap_name("router6", 5), ["route", "r6"]);
     }
 
     #[test]

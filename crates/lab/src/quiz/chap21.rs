@@ -90,7 +90,7 @@ pub(super) const QUIZZES: &[Quiz] = &[
                         seen.of("probe").says("data has come              IN")
                     }),
                 ]),
-                claim: "of data, and of a FIN alone, nothing is told to who does not ask",
+                claim: "data, and a FIN alone, are not told unasked",
                 why: "Nobody has asked for it.",
             },
             Question {

@@ -1,0 +1,91 @@
+//! Exercise 28/ctrl-c, 10 minutes: a server that brings everything to its end.
+//!
+//! A client sends a line, and gets a long text. Two loops serve the clients. What happens is written to a log by a thread of its own,
+//! because a terminal or a disk may be slow, and a loop must not wait. On Ctrl-C (SIGINT) and on SIGTERM the server lets nobody else
+//! in, finishes the answers that it has begun, writes the rest of its log, and ends with code 0. The framework does its part of that.
+//!
+//! What goes wrong now: on Ctrl-C the server is gone, and a client gets a part of its text.
+//!
+//! "Ctrl-C, and the thread that gets it" in chapter 28 is about it. Man pages: signal(7), pthreads(7), signalfd(2).
+//! `cargo doc -p reactor -p common --no-deps --open`: `ServerOptions`, `StopSignal`.
+//! Your program is checked by `scripts/exercise 28/ctrl-c`, as often as you like.
+
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use common::address::Listen;
+use common::say;
+use reactor::{End, Handler, Input, ServerOptions, TcpConnection, TcpServer};
+
+/// The size of the text, in bytes: more than the kernel's buffers take.
+const TEXT: usize = 8 << 20;
+
+/// Sends a long text to whoever asks
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    listen: Listen,
+}
+
+/// Each connection has one of these.
+struct Client {
+    log: Sender<&'static str>,
+}
+
+impl Client {
+    fn logs(&self, line: &'static str) {
+        let _ = self.log.send(line); // it fails when the log has ended: that is no fault of the clients
+    }
+}
+
+impl Handler for Client {
+    fn connected(&mut self, _: &mut TcpConnection<Self>) {
+        self.logs("client connected");
+    }
+
+    fn message(&mut self, connection: &mut TcpConnection<Self>, input: &mut Input) {
+        while input.line().is_some() {
+            connection.send(&vec![b'x'; TEXT]);
+        }
+    }
+
+    fn closed(&mut self, _: &mut TcpConnection<Self>, _: End) {
+        self.logs("client left");
+    }
+}
+
+/// The log's thread. It ends when nobody is left who could write into it.
+fn write_log(lines: &Receiver<&'static str>) -> anyhow::Result<()> {
+    for line in lines {
+        say!("{line}")?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    common::program::run(|| run(&Args::parse()))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let (log, lines) = channel();
+    let thread = thread::Builder::new().name("log".into());
+    let log_thread = thread.spawn(move || write_log(&lines));
+    let log_thread = log_thread.context("no thread")?;
+
+    let options = ServerOptions {
+        threads: 2,
+        stop_on_signals: true,
+        ..Default::default()
+    };
+    let make = move |_| Client { log: log.clone() };
+    let server = TcpServer::bind(&args.listen.address(), options, make)?;
+    if let Some(address) = server.local_address() {
+        say!("listening on {address}")?;
+    }
+    server.run()?; // the last sender of the log goes with it
+    let end = log_thread.join();
+    end.map_err(|_| anyhow!("the log's thread has panicked"))?
+}
