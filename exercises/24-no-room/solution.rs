@@ -58,7 +58,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let mut room = true;
     let mut clients: Vec<OwnedFd> = Vec::new();
     loop {
-        // The listener is readable as long as somebody waits there. Who can do nothing about it must not ask.
+        // The listener is readable as long as somebody waits there. A server that can do nothing about it must not ask.
         let mut waiting = PollFlags::empty();
         waiting.set(PollFlags::POLLIN, room);
         let mut fds = vec![PollFd::new(listener.as_fd(), waiting)];

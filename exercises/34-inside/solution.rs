@@ -66,7 +66,7 @@ fn decoded(path: &str) -> Vec<u8> {
 /// What a file inside the directory contains. The name comes from a client.
 fn contents(root: &Path, name: &[u8]) -> io::Result<Vec<u8>> {
     // The kernel walks the path, so the kernel sees where it leads: over "..", over a link, or over a name that begins with a
-    // slash, which `join` takes for the whole path. Who looks for such things in the text has to think of all of them.
+    // slash, which `join` takes for the whole path. A check of the text has to think of all of them.
     let directory = File::open(root)?;
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC)

@@ -77,7 +77,7 @@ impl User {
         }
     }
 
-    /// Sends a text. Who does not read for so long that the kernel takes no more has to leave.
+    /// Sends a text. A user who does not read for so long that the kernel takes no more has to leave.
     fn tell(&mut self, text: &[u8]) {
         match send(self.socket.as_raw_fd(), text, MsgFlags::MSG_NOSIGNAL) {
             Ok(length) if length == text.len() => {}

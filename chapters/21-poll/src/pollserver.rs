@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut entries = vec![FREE; size];
     entries[LISTENER] = entry(&listener, POLLIN);
     entries[STOP] = entry(&stop, POLLIN);
-    // Who sits at the same place in the other array.
+    // The client at the same place in the other array.
     let mut clients: Vec<Option<Client>> = (0..size).map(|_| None).collect();
     // ANCHOR_END: places
     loop {

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         let before = clients.len();
         // ANCHOR: leave
-        // From the end: who takes the place of one that leaves is the last one, and has had its turn.
+        // From the end: the last one takes the place of one that leaves, and it has had its turn.
         for index in (0..clients.len()).rev() {
             if ready == 0 {
                 break;

@@ -56,7 +56,7 @@ impl Listener {
     // ANCHOR_END: accept
 
     // ANCHOR: starve
-    /// There are no descriptors left. Who waits stays in the queue, and a level-triggered epoll would tell of it
+    /// There are no descriptors left. Clients stay in the queue, and a level-triggered epoll would tell of them
     /// without end: the listener is left alone for a moment.
     fn starve(&mut self, error: CallError, epoll: &Epoll) -> Result<(), CallError> {
         if !self.starved {
@@ -74,7 +74,7 @@ impl Listener {
         }
     }
 
-    /// To be called after a wait: tries again after a failure. EPOLL_CTL_MOD looks anew, so that who waits is told of.
+    /// To be called after a wait: tries again after a failure. EPOLL_CTL_MOD looks anew, so that those who wait are told of.
     pub fn recover(&self, epoll: &Epoll) -> Result<(), CallError> {
         match self.starved {
             true => self.watch(EpollFlags::EPOLLIN, epoll),

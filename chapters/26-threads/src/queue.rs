@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 // ANCHOR: queue
-/// What some threads put in and others take out, in order. Who finds it full waits, and who finds it empty.
+/// What some threads put in and others take out, in order. A thread that puts in waits while it is full, one
+/// that takes out while it is empty.
 #[derive(Debug)]
 pub struct Queue<T> {
     items: Mutex<VecDeque<T>>,

@@ -279,6 +279,8 @@ fn everything_comes_back() {
                 bytes(64),
                 bytes(16_384),
                 bytes(16_385),
+                bytes(65_536),
+                bytes(65_537),
                 bytes(1 << 20),
             ] {
                 assert!(

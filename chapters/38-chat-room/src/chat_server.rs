@@ -83,7 +83,7 @@ impl Server<'_> {
         fds.push(PollFd::new(self.listener.as_fd(), accepts));
         for user in &self.users {
             let mut interest = nobody;
-            // Who is not read from has to wait, and so does the one behind: the room never holds more than its limit.
+            // A user who is not read from has to wait with the next line: the room never holds more than its limit.
             interest.set(PollFlags::POLLIN, !user.leaves && self.room.takes_more());
             // Only while there is something to hear; otherwise poll would return at once, for ever.
             interest.set(PollFlags::POLLOUT, user.waits(&self.room));

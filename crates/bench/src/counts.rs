@@ -1,12 +1,14 @@
 //! What a request costs in system calls, allocations and instructions. None of them depends on the machine or on what else
 //! it does, so a difference of one instruction shows.
 //!
-//! The server runs under strace(1), and again under valgrind(1)'s callgrind. Each time twice, for n requests and for 2 n. The
-//! difference is what n requests cost: what happens at the start and at the end, and what a connection costs where requests
-//! share one, is in both and not in the difference.
+//! The server runs under strace(1), and again under valgrind(1)'s callgrind or, where valgrind cannot run it, step by step. Each time
+//! twice, for n requests and for 2 n. The difference is what n requests cost: what happens at the start and at the end, and what
+//! a connection costs where requests share one, is in both and not in the difference.
 //!
 //! There is one connection, and the next request is sent when the server sleeps. So no request shares its wait with another
 //! one's, and a server that reads once more to see that there is nothing finds nothing.
+
+pub mod step;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -61,6 +63,15 @@ pub fn count(contestant: &Contestant, workload: &Workload, place: &Place) -> Cou
             counts.by_name = calls;
         }
         Err(error) => counts.notes.push(format!("system calls: {error:#}")),
+    }
+    if !contestant.is_for_valgrind() {
+        let why = "valgrind knows nothing of io_uring";
+        counts.notes.push(format!("allocations: {why}"));
+        match trial.difference(&Tool::Steps) {
+            Ok(mut costs) => counts.instructions = costs.remove(INSTRUCTIONS),
+            Err(error) => counts.notes.push(format!("instructions: {error:#}")),
+        }
+        return counts;
     }
     match trial.difference(&Tool::Callgrind) {
         Ok(mut costs) => {
@@ -163,13 +174,15 @@ fn tell(name: &str, load: &str, counts: &Counts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What callgrind's figures are called here.
+/// What callgrind's figures, and those of single steps, are called here.
 const INSTRUCTIONS: &str = "instructions";
 const ALLOCATIONS: &str = "allocations";
 
 enum Tool {
     Strace,
     Callgrind,
+    /// This program.
+    Steps,
 }
 
 impl Tool {
@@ -177,16 +190,21 @@ impl Tool {
         match self {
             Self::Strace => "strace",
             Self::Callgrind => "valgrind",
+            Self::Steps => "bench",
         }
     }
 
     /// The command with the tool before it, which writes into `directory`.
     fn around(&self, command: &Command, directory: &Path) -> anyhow::Result<Command> {
         let name = self.name();
-        let tool = find(name).with_context(|| {
+        let own = format!("/proc/{}/exe", std::process::id());
+        let tool = match self {
+            Self::Steps => Some(own.into()),
+            _ => find(name),
+        };
+        let mut all = Command::new(tool.with_context(|| {
             format!("{name} is not installed: apt-get install {name}, or dnf install {name}")
-        })?;
-        let mut all = Command::new(tool);
+        })?);
         let out = |option: &str, file: &str| {
             let mut word = OsString::from(option);
             word.push(directory.join(file));
@@ -199,6 +217,7 @@ impl Tool {
                 .args(["--tool=callgrind", "--trace-children=yes", "--quiet"])
                 .args(["--compress-strings=no", "--compress-pos=no"])
                 .arg(out("--callgrind-out-file=", "callgrind.%p")),
+            Self::Steps => all.arg("step").arg(out("--out=", "steps")).arg("--"),
         };
         all.arg(command.get_program()).args(command.get_args());
         Ok(all)
@@ -207,7 +226,7 @@ impl Tool {
     /// Processes before the server's own.
     fn processes(&self) -> usize {
         match self {
-            Self::Strace => 1,
+            Self::Strace | Self::Steps => 1,
             Self::Callgrind => 0,
         }
     }
@@ -221,6 +240,7 @@ impl Tool {
             let part = match self {
                 Self::Strace => calls(&text),
                 Self::Callgrind => costs(&text),
+                Self::Steps => [(INSTRUCTIONS.into(), text.parse()?)].into(),
             };
             for (name, count) in part {
                 *sum.entry(name).or_default() += count;
@@ -240,9 +260,6 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// Each figure per request.
     fn difference(&self, tool: &Tool) -> anyhow::Result<BTreeMap<String, f64>> {
-        if matches!(tool, Tool::Callgrind) && !self.contestant.is_for_valgrind() {
-            bail!("valgrind knows nothing of io_uring");
-        }
         let depth = self.shape.depth as u64;
         let requests = REQUESTS.next_multiple_of(depth);
         let once = self.run(tool, requests)?;

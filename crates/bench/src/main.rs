@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use bench::counts::{self, step};
 use bench::load::{Protocol, Shape, Until, at_rate, closed};
 use bench::measure::run_on;
-use bench::{counts, plot, report, run, serve, servers};
+use bench::{plot, report, run, serve, servers};
 use clap::Parser;
 use common::descriptors::raise_limit;
 use common::say;
@@ -25,6 +26,8 @@ enum Bench {
     Load(Load),
     Serve(serve::Args),
     Plot(Plot),
+    #[command(hide = true)]
+    Step(step::Args),
 }
 
 const TRY: &str = "\
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Bench::Load(args) => load(&args),
         Bench::Serve(args) => serve::run(&args),
         Bench::Plot(args) => draw(&args),
+        Bench::Step(args) => step::run(&args),
     })
 }
 
