@@ -47,7 +47,7 @@ struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = whole_seconds)]
     interval: Option<u32>,
     /// How many probes without an answer are the end (TCP_KEEPCNT)
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=127))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=127))]
     probes: Option<u32>,
     /// Seconds that data, or a probe, may stay without an answer (TCP_USER_TIMEOUT), to the millisecond; 0: no limit
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]

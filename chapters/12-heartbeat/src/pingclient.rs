@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = seconds)]
     interval: Duration,
     /// How many PINGs in a row may stay without an answer
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     probes: u32,
     /// Connect again when the connection has ended, until it works
     #[arg(long)]

@@ -21,14 +21,14 @@ const OTHERS: u64 = 16;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many descriptors are watched
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "10,100,1000,10000",
+    #[arg(long, value_name = "COUNT", value_delimiter = ',', default_value = "10,100,1000,10000",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     descriptors: Vec<u32>,
     /// How many of them are ready, if there are so many
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     ready: u32,
     /// How many measurements the median is taken of
-    #[arg(long, value_name = "N", default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     samples: u32,
     /// Draw the result into a file
     #[arg(long, value_name = "FILE")]

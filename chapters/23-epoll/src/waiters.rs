@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     listen: Listen,
     /// How many threads wait
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     waiters: u16,
     /// Wake one of them for a connection, not all (EPOLLEXCLUSIVE)
     #[arg(long)]

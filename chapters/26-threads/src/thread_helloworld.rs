@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1000)]
     count: u64,
     /// How many threads
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
 }
 

@@ -20,8 +20,8 @@ In one terminal:
 In five others (telnet 127.0.0.1 43211 is a client, too):
   cargo run -p chap-36 -- tcpcli-select 127.0.0.1
 One loop, and every byte takes a tenth of a second to compute; then the same with workers:
-  cargo run -p chap-28 -- poll-server-multithreads --threads 1 --compute-ms 100
-  cargo run -p chap-28 -- poll-server-multithreads --threads 1 --compute-ms 100 --workers 4";
+  cargo run -p chap-28 -- poll-server-multithreads --threads 1 --compute 0.1
+  cargo run -p chap-28 -- poll-server-multithreads --threads 1 --compute 0.1 --workers 4";
 
 fn main() -> ExitCode {
     common::program::run(|| match Lesson::parse() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::address::Listen;
+use common::address::{Listen, seconds};
 use common::descriptors::raise_limit;
 use common::signal::StopSignal;
 use common::text::{printable, rot13, without_end};
@@ -25,9 +25,9 @@ pub struct Args {
     /// Threads that compute the answers; 0 to have them computed in the loops
     #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
     workers: u16,
-    /// Milliseconds that each byte of a message takes to compute
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
-    compute_ms: u16,
+    /// Seconds that each byte of a message takes to compute
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    compute: Duration,
     /// Print nothing but the first line, and errors
     #[arg(long)]
     quiet: bool,
@@ -45,8 +45,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         0 => None,
         count => Some(Workers::new(count.into()).call("start workers")?),
     };
-    let (workers, quiet) = (workers.map(Arc::new), args.quiet);
-    let each_byte = Duration::from_millis(args.compute_ms.into());
+    let workers = workers.map(Arc::new);
+    let (each_byte, quiet) = (args.compute, args.quiet);
     let options = ServerOptions {
         threads: args.threads.into(),
         dispatcher: DispatcherKind::Poll,

@@ -137,7 +137,7 @@ fn e1_08_a_long_line_comes_back_whole_after_a_half_close() {
 /// A short question behind a long one is computed first, by another worker. Its answer waits.
 #[test]
 fn answers_keep_their_order() {
-    let (server, address) = server(&["--threads", "1", "--workers", "2", "--compute-ms", "10"]);
+    let (server, address) = server(&["--threads", "1", "--workers", "2", "--compute", "0.01"]);
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.write_all(&[b'a'; 60]).unwrap();
     server.says("get message").unwrap();
@@ -174,7 +174,7 @@ fn e1_01_clients_that_leave_take_their_descriptors_along() {
 fn ctrl_c_stops_in_order() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         for kind in KINDS {
-            let (server, address) = server(&[kind, &["--compute-ms", "100"]].concat());
+            let (server, address) = server(&[kind, &["--compute", "0.1"]].concat());
             let mut stream = TcpStream::connect(&address).unwrap();
             stream.write_all(b"abc").unwrap();
             server.says("get message").unwrap();
@@ -200,7 +200,7 @@ fn a_busy_port_and_wrong_options_are_told() {
         ["--threads", "-1"],
         ["--threads", "1001"],
         ["--workers", "many"],
-        ["--compute-ms", "-1"],
+        ["--compute", "-1"],
     ] {
         assert_eq!(chap_28(&wrong).ends().unwrap().ending, Ending::Exited(2));
     }

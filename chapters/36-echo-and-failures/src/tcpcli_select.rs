@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u32).range(1..=32767))]
     interval: u32,
     /// How many probes without an answer are the end, with --keepalive
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=127))]
+    #[arg(long, value_name = "COUNT", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=127))]
     probes: u32,
 }
 

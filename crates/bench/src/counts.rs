@@ -19,7 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use common::{complain, say};
+use common::{Call, complain, say};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::load::{CONNECTION_PER_REQUEST, Shape, Swarm, Until};
@@ -27,8 +28,10 @@ use crate::measure::{Cores, Server};
 use crate::results::{Counts, Kind, Workload};
 use crate::servers::{self, Contestant, Launch, Place, find};
 
-/// Requests of the shorter run.
+/// Requests of the shorter run,
 const REQUESTS: u64 = 512;
+/// and where each instruction is stopped at, which takes a machine that is a guest some 30 µs.
+const FEW: u64 = 64;
 
 /// How long a server may take to do what it has been asked.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -261,7 +264,10 @@ impl Trial<'_> {
     /// Each figure per request.
     fn difference(&self, tool: &Tool) -> anyhow::Result<BTreeMap<String, f64>> {
         let depth = self.shape.depth as u64;
-        let requests = REQUESTS.next_multiple_of(depth);
+        let requests = match tool {
+            Tool::Steps => FEW.next_multiple_of(depth),
+            _ => REQUESTS.next_multiple_of(depth),
+        };
         let once = self.run(tool, requests)?;
         let twice = self.run(tool, 2 * requests)?;
         let per_request = |(name, count): (String, u64)| {
@@ -276,17 +282,27 @@ impl Trial<'_> {
     fn asks(&self, server: &Server, tool: &Tool, requests: u64) -> anyhow::Result<()> {
         let mut swarm = Swarm::new(server.address(), &self.shape)?;
         swarm.grow(1)?;
+        if let (Tool::Steps, Some(&pid)) = (tool, server.family().get(1)) {
+            self.rests(server, tool)?;
+            kill(pid, step::COUNT).call("kill")?;
+        }
         let depth = self.shape.depth as u64;
         for _ in 0..requests / depth {
-            let deadline = Instant::now() + PATIENCE;
-            while !sleep(&server.family()[tool.processes()..]) {
-                ensure!(
-                    Instant::now() < deadline,
-                    "the server does not come to rest"
-                );
-                thread::yield_now();
-            }
+            self.rests(server, tool)?;
             swarm.closed(Until::Requests(depth))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has nothing to do.
+    fn rests(&self, server: &Server, tool: &Tool) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !sleep(&server.family()[tool.processes()..]) {
+            ensure!(
+                Instant::now() < deadline,
+                "the server does not come to rest"
+            );
+            thread::yield_now();
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ pub fn all() -> &'static [Contestant] {
 const ALL: &[Contestant] = &[
     Contestant::floor(Kind::Http, &["serve", "floor-http"]),
     Contestant::ours(Kind::Http, "httpd", Program::This, &["serve", "httpd"])
-        .about("the server of chapter 34, file by sendfile"),
+        .about("the server of chapter 34, file by sendfile, kept open"),
     Contestant::peer(Kind::Http, "nginx", Program::Nginx)
         .about("one worker, no log, file by sendfile from its cache of open files"),
     Contestant::peer(Kind::Http, "hyper", Program::Peer("hyper-http"))

@@ -6,12 +6,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
 use crate::beneath::Root;
 use crate::conditional::{Outcome, Validators};
+use crate::open_files::OpenFiles;
 use crate::range::Ranges;
 use crate::request::Request;
 use crate::response::{Later, Piece, Pieces, Response, Source};
@@ -27,7 +29,11 @@ const BOUNDARY: &str = "ladder-7d1c3a59e2f84b06";
 pub struct Files {
     root: Root,
     precompressed: bool,
+    open: Option<OpenFiles>,
 }
+
+/// A file, and what the kernel says of it.
+type Opened = (Arc<OwnedFd>, FileStat);
 
 impl Files {
     /// Serves what is below `root`. The directory is opened now: it may be renamed later.
@@ -37,12 +43,21 @@ impl Files {
         Ok(Self {
             root: Root::new(options.open(root)?.into()),
             precompressed: false,
+            open: None,
         })
     }
 
     /// Sends `name.br` or `name.gz` in place of `name`, where there is one and the client takes it.
     pub fn precompressed(mut self) -> Self {
         self.precompressed = true;
+        self
+    }
+
+    /// Leaves files open for this time after they were first asked for, 64 of them at most. What is sent is the file as it is
+    /// now, also if it was replaced or removed. But a directory or a symbolic link on its path, or its permissions, may have
+    /// changed for so long before that is seen.
+    pub fn kept_open(mut self, time: Duration) -> Self {
+        self.open = Some(OpenFiles::new(time));
         self
     }
 
@@ -68,8 +83,8 @@ impl Files {
         }
         if self.precompressed {
             response.header("Vary", "Accept-Encoding");
-            if let Some((sibling, its, coding)) = self.sibling(&path, request) {
-                (file, about) = (sibling, its);
+            if let Some((sibling, coding)) = self.sibling(&path, request) {
+                (file, about) = sibling;
                 response.header("Content-Encoding", coding);
             }
         }
@@ -78,20 +93,27 @@ impl Files {
         Ok(())
     }
 
-    fn open(&self, path: &[u8]) -> Result<(OwnedFd, FileStat), Status> {
-        let file = self.root.open(path).map_err(status)?;
+    fn open(&self, path: &[u8]) -> Result<Opened, Status> {
+        if let Some(opened) = self.open.as_ref().and_then(|open| open.get(path)) {
+            return Ok(opened);
+        }
+        let file = Arc::new(self.root.open(path).map_err(status)?);
         let about = fstat(&file).map_err(status)?;
+        if let Some(open) = &self.open
+            && kind(&about) == SFlag::S_IFREG
+        {
+            open.keep(path, &file);
+        }
         Ok((file, about))
     }
 
     /// The best compressed form that is there and that the client takes.
-    fn sibling(&self, path: &[u8], request: &Request) -> Option<(OwnedFd, FileStat, &'static str)> {
+    fn sibling(&self, path: &[u8], request: &Request) -> Option<(Opened, &'static str)> {
         let forms = [("br", &b".br"[..]), ("gzip", b".gz")];
         forms.into_iter().find_map(|(coding, suffix)| {
             let accepted = accepts(request, coding);
-            let opened = accepted.then(|| self.open(&[path, suffix].concat()).ok())?;
-            let (file, about) = opened?;
-            (kind(&about) == SFlag::S_IFREG).then_some((file, about, coding))
+            let opened = accepted.then(|| self.open(&[path, suffix].concat()).ok())??;
+            (kind(&opened.1) == SFlag::S_IFREG).then_some((opened, coding))
         })
     }
 }
@@ -190,7 +212,7 @@ fn accepts(request: &Request, coding: &str) -> bool {
 }
 
 /// A file that is there: all of it, parts of it, or that the client has it.
-fn send(request: &Request, response: &mut Response, file: OwnedFd, about: &FileStat) {
+fn send(request: &Request, response: &mut Response, file: Arc<OwnedFd>, about: &FileStat) {
     let size = about.st_size as u64;
     let validators = Validators::of(about);
     let outcome = validators.check(request);
@@ -210,7 +232,6 @@ fn send(request: &Request, response: &mut Response, file: OwnedFd, about: &FileS
         Some(range) if validators.allow_ranges(request) => Ranges::parse(range.as_bytes(), size),
         _ => Ranges::Whole,
     };
-    let file = Arc::new(file);
     let whole = vec![piece(Vec::new(), 0, size)];
     let (pieces, end) = match ranges {
         Ranges::Whole => (whole, Vec::new()),

@@ -68,6 +68,7 @@ mod limits;
 mod live;
 mod log;
 mod loop_state;
+mod open_files;
 mod parser;
 mod range;
 mod request;

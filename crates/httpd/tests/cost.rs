@@ -101,6 +101,12 @@ fn a_file_is_found_described_and_sent() {
     ];
     assert_eq!(calls, Calls::from(expected));
     assert!(allocations <= 20 * 100, "{allocations}");
+
+    let files = Files::new(place.path()).unwrap().kept_open(DEADLINE);
+    let mut event_loop =
+        ByHand::answering(Options::default(), Routes::new().files(files).handler());
+    let (calls, _) = measure(&mut event_loop, request.as_bytes(), 1, 100);
+    assert_eq!(calls.get("close"), None);
 }
 
 /// A connection for each request: it is registered, read, answered and closed.

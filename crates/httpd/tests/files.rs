@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::Duration;
 
 use httpd::{Files, Method, Options, Ranges, Routes};
 use support::*;
@@ -451,6 +452,58 @@ fn a_large_file_between_other_answers() {
     assert_eq!(answers[4].status, 404);
     assert_eq!(answers[5].text(), "0123456789");
     server.stop();
+}
+
+/// Files that are kept open are sent as they are now. Only another way to them is noticed late.
+#[test]
+fn a_file_that_is_kept_open_is_not_an_old_one() {
+    let serve = |root: &Path, time| {
+        let files = Files::new(root).unwrap().kept_open(time);
+        ByHand::answering(Options::default(), Routes::new().files(files).handler())
+    };
+    let place = site();
+    let root = place.path().join("root");
+    let (file, event_loop) = (root.join("digits.txt"), &mut serve(&root, DEADLINE));
+    let one = get(event_loop, "/digits.txt", "");
+    assert_eq!(one.body, b"0123456789");
+    // Written anew, with another length.
+    fs::write(&file, "01234").unwrap();
+    let other = get(event_loop, "/digits.txt", "");
+    assert_eq!(other.body, b"01234");
+    assert_ne!(one.header("ETag"), other.header("ETag"));
+    // Replaced, and removed.
+    fs::write(root.join("new"), "replaced").unwrap();
+    fs::rename(root.join("new"), &file).unwrap();
+    assert_eq!(get(event_loop, "/digits.txt", "").body, b"replaced");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(get(event_loop, "/digits.txt", "").status, 404);
+    // Under another name, until the time is over.
+    assert_eq!(get(event_loop, "/app.js", "").body, b"plain");
+    fs::rename(root.join("app.js"), root.join("app2.js")).unwrap();
+    assert_eq!(get(event_loop, "/app.js", "").body, b"plain");
+    assert_eq!(get(event_loop, "/app2.js", "").body, b"plain");
+    let brief = &mut serve(&root, Duration::ZERO);
+    assert_eq!(get(brief, "/app2.js", "").body, b"plain");
+    fs::rename(root.join("app2.js"), root.join("app.js")).unwrap();
+    assert_eq!(get(brief, "/app2.js", "").status, 404);
+}
+
+/// However many files there are, most descriptors are left for connections.
+#[test]
+fn so_many_files_and_no_more_are_kept_open() {
+    let place = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        fs::write(place.path().join(number.to_string()), "x").unwrap();
+    }
+    let files = Files::new(place.path()).unwrap().kept_open(DEADLINE);
+    let event_loop =
+        &mut ByHand::answering(Options::default(), Routes::new().files(files).handler());
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for number in 0..200 {
+        assert_eq!(get(event_loop, &format!("/{number}"), "").body, b"x");
+    }
+    assert_eq!(open() - before, 64);
 }
 
 /// A file that becomes shorter while it is sent: the promised length cannot be kept, so the connection ends.

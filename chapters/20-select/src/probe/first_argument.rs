@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long)]
     too_small: bool,
     /// How many calls to time, for each line of the second half; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "COUNT", default_value_t = 200_000)]
     calls: u32,
 }
 

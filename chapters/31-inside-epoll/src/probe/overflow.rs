@@ -24,10 +24,10 @@ pub struct OverflowList {
     #[arg(long)]
     between: bool,
     /// How often it rings
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     rings: u32,
     /// How many other descriptors are ready all the time
-    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 4000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     others: i32,
 }
 

@@ -15,7 +15,10 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Runs a program step by step and counts its instructions in user space. Of threads, its first
+/// The signal that says: count from here. Nobody else has a use for it, and by itself it does nothing.
+pub(super) const COUNT: Signal = Signal::SIGWINCH;
+
+/// Runs a program, from SIGWINCH on step by step, and counts its first thread's instructions in user space
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Write the count to this file when the program has ended
@@ -41,14 +44,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// How many instructions this process makes. It has asked to be traced, and stops for the first time in exec.
 fn steps(pid: Pid) -> anyhow::Result<u64> {
-    let (mut steps, mut traced) = (0, false);
+    let (mut steps, mut traced, mut counts) = (0, false, false);
     loop {
-        // Signals that are not ours are its own affair.
         let signal = match waitpid(pid, None) {
             Err(Errno::EINTR) => continue,
             status => match status.call("waitpid")? {
                 WaitStatus::Stopped(_, Signal::SIGTRAP) => None,
-                WaitStatus::Stopped(_, signal) => Some(signal),
+                WaitStatus::Stopped(_, COUNT) => {
+                    counts = true;
+                    None
+                }
+                WaitStatus::Stopped(_, signal) => Some(signal), // its own affair
                 WaitStatus::Exited(_, 0) => return Ok(steps),
                 status => bail!("it did not end well: {status:?}"),
             },
@@ -58,7 +64,11 @@ fn steps(pid: Pid) -> anyhow::Result<u64> {
             ptrace::setoptions(pid, Options::PTRACE_O_EXITKILL).call("ptrace")?;
             traced = true;
         }
-        ptrace::step(pid, signal).call("ptrace PTRACE_SINGLESTEP")?;
-        steps += 1;
+        if counts {
+            ptrace::step(pid, signal).call("ptrace PTRACE_SINGLESTEP")?;
+            steps += 1;
+        } else {
+            ptrace::cont(pid, signal).call("ptrace PTRACE_CONT")?;
+        }
     }
 }

@@ -13,6 +13,9 @@ use super::{TEXT, listening};
 /// Some connections are to be idle for longer than a public server would have it.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// As long as nginx does by default where it has a cache of open files.
+const KEPT_OPEN: Duration = Duration::from_secs(60);
+
 /// The HTTP server: a route, and a directory of files.
 pub fn http(port: u16, files: Option<&Path>) -> anyhow::Result<()> {
     let options = httpd::Options {
@@ -30,7 +33,7 @@ pub fn http(port: u16, files: Option<&Path>) -> anyhow::Result<()> {
     });
     if let Some(files) = files {
         let opened = Files::new(files).with_context(|| format!("open {}", files.display()))?;
-        routes = routes.files(opened);
+        routes = routes.files(opened.kept_open(KEPT_OPEN));
     }
     let server = httpd::Server::bind(&address(port), options, routes.handler())?;
     listening(server.local_address().context("no address")?)?;

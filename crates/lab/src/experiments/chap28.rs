@@ -321,7 +321,7 @@ fn says(packet: &Packet, text: &str) -> bool {
 fn slow_compute(lab: &Lab) -> Outcome {
     let host = lab.host()?;
     let options = format!(
-        "--quiet --threads 1 --compute-ms 25 --workers {}",
+        "--quiet --threads 1 --compute 0.025 --workers {}",
         lab.vary(2, 0)
     );
     let server = server(&host, &options)?;
