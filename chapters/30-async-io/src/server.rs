@@ -298,13 +298,12 @@ impl<'ring> Server<'ring> {
                 self.send_own(place)?;
             } else {
                 // An idle connection holds no memory.
-                let unused = [
-                    mem::take(&mut connection.own),
-                    mem::take(&mut connection.waiting),
-                ];
-                let of_use = |memory: &Vec<u8>| memory.capacity() > 0;
-                self.spare.extend(unused.into_iter().filter(of_use));
-                self.spare.truncate(SPARE);
+                for unused in [&mut connection.own, &mut connection.waiting] {
+                    if unused.capacity() > 0 {
+                        self.spare.push(mem::take(unused));
+                        self.spare.truncate(SPARE);
+                    }
+                }
             }
         }
         let Some(connection) = &mut self.connections[place] else {

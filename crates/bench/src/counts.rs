@@ -21,10 +21,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use common::{Call, complain, say};
 use nix::sys::signal::kill;
-use nix::unistd::Pid;
 
 use crate::load::{CONNECTION_PER_REQUEST, Shape, Swarm, Until};
-use crate::measure::{Cores, Server};
+use crate::measure::{Cores, Server, sleeps};
 use crate::results::{Counts, Kind, Workload};
 use crate::servers::{self, Contestant, Launch, Place, find};
 
@@ -297,7 +296,7 @@ impl Trial<'_> {
     /// Waits until the server has nothing to do.
     fn rests(&self, server: &Server, tool: &Tool) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !sleep(&server.family()[tool.processes()..]) {
+        while !sleeps(&server.family()[tool.processes()..]) {
             ensure!(
                 Instant::now() < deadline,
                 "the server does not come to rest"
@@ -325,22 +324,6 @@ impl Trial<'_> {
         server.end(tool.processes())?;
         tool.read(out.path())
     }
-}
-
-/// Whether all threads of these processes wait for something, proc_pid_stat(5).
-fn sleep(processes: &[Pid]) -> bool {
-    let tasks = processes.iter().flat_map(|pid| {
-        let entries = fs::read_dir(format!("/proc/{pid}/task"));
-        entries.into_iter().flatten().flatten()
-    });
-    let mut states = tasks.map(|task| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        // Behind the name, which is in parentheses and may hold anything.
-        stat.rsplit(") ")
-            .next()
-            .and_then(|rest| rest.chars().next())
-    });
-    states.all(|state| state == Some('S'))
 }
 
 /// From strace's table, by name: `% time, seconds, usecs/call, calls, errors, syscall`, where there may be no errors.

@@ -147,6 +147,15 @@ impl Server {
         self.family().iter().map(|&pid| tasks(pid).len()).sum()
     }
 
+    /// Waits until it has no more threads than so many, and all of them wait: when a thousand connections end, a thousand processes
+    /// may have to, and whoever has the next turn is to have the core.
+    pub fn rests(&self, threads: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while (self.threads() > threads || !sleeps(&self.family())) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1)); // nobody tells us
+        }
+    }
+
     /// Bytes that its processes share with nobody.
     pub fn memory(&self) -> u64 {
         self.family().iter().map(|&pid| own_memory(pid)).sum()
@@ -246,6 +255,22 @@ fn connects(program: &Program, address: SocketAddr) -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// Whether all threads of these processes wait for something, proc_pid_stat(5).
+pub fn sleeps(processes: &[Pid]) -> bool {
+    let tasks = processes.iter().flat_map(|&pid| {
+        let tasks = tasks(pid).into_iter();
+        tasks.map(move |task| format!("/proc/{pid}/task/{task}/stat"))
+    });
+    let mut states = tasks.map(|file| {
+        let stat = fs::read_to_string(file).unwrap_or_default();
+        // Behind the name, which is in parentheses and may hold anything.
+        stat.rsplit(") ")
+            .next()
+            .and_then(|rest| rest.chars().next())
+    });
+    states.all(|state| state == Some('S'))
 }
 
 /// Whether there is such a process, one whose end nobody has asked for left out: a Z in proc_pid_stat(5).

@@ -226,7 +226,9 @@ fn latencies(section: &Section) -> anyhow::Result<String> {
             bold: goals::is_champion(row),
             strong: latency.p50_ns as f64,
             pale: 0.0,
-            whisker: None,
+            whisker: latency
+                .p99_spread
+                .map(|spread| (spread.lower, spread.upper)),
             marks: vec![latency.p99_ns as f64, latency.p999_ns as f64],
             words: format!("p99 {}", time(latency.p99_ns as f64)),
         });
@@ -245,7 +247,7 @@ fn latencies(section: &Section) -> anyhow::Result<String> {
         "bench-latency",
         title,
         &measured,
-        "filled: p50 · rings: p99 and p99.9 · a logarithmic axis",
+        "filled: p50 · rings: p99 and p99.9 · whiskers: quartiles of p99 · a logarithmic axis",
     )
 }
 

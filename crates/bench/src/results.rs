@@ -244,7 +244,7 @@ pub struct Cost {
 }
 
 /// How long answers took at a fixed rate of requests. The clock starts when a request should have been sent, not when it was:
-/// a server that stalls is charged for every request that had to wait.
+/// a server that stalls is charged for every request that had to wait. Of several rounds, each figure is the median of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Requests per second that were wanted.
@@ -259,6 +259,27 @@ pub struct Latency {
     pub p999_ns: u64,
     /// The slowest.
     pub max_ns: u64,
+    /// How far the rounds' 99 of 100 lie apart, in nanoseconds; `None` of a single round.
+    #[serde(default)]
+    pub p99_spread: Option<Spread>,
+}
+
+impl Latency {
+    /// Rounds at one rate put together; `None` if there are none.
+    pub fn of(rounds: &[Self]) -> Option<Self> {
+        let spread = |figure: fn(&Self) -> f64| Spread::of(rounds.iter().map(figure));
+        let middle = |figure: fn(&Self) -> f64| Some(spread(figure)?.median);
+        let p99 = spread(|round| round.p99_ns as f64)?;
+        Some(Self {
+            rate: rounds.first()?.rate,
+            achieved: middle(|round| round.achieved)?,
+            p50_ns: middle(|round| round.p50_ns as f64)? as u64,
+            p99_ns: p99.median as u64,
+            p999_ns: middle(|round| round.p999_ns as f64)? as u64,
+            max_ns: middle(|round| round.max_ns as f64)? as u64,
+            p99_spread: Some(p99),
+        })
+    }
 }
 
 /// Memory that belongs to the server alone: RssAnon of proc_pid_status(5). The kernel's sockets are not in it.
@@ -350,5 +371,26 @@ mod tests {
         );
         assert_eq!(spread.relative(), 0.5 / 1.5);
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn one_bad_round_does_not_make_a_bad_server() {
+        let round = |p99_ns: u64| Latency {
+            rate: 1000.0,
+            achieved: 999.0,
+            p50_ns: 10,
+            p99_ns,
+            p999_ns: 2 * p99_ns,
+            max_ns: 3 * p99_ns,
+            p99_spread: None,
+        };
+        let together = Latency::of(&[round(100), round(9000), round(110)]).unwrap();
+        assert_eq!(
+            (together.p99_ns, together.p999_ns, together.max_ns),
+            (110, 220, 330)
+        );
+        let spread = together.p99_spread.unwrap();
+        assert_eq!((spread.lower, spread.upper), (105.0, 4555.0));
+        assert_eq!(Latency::of(&[]), None);
     }
 }

@@ -369,8 +369,9 @@ impl Contestant {
 }
 
 /// The root of the workspace, as it was when this was built.
-fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+pub(crate) fn workspace() -> &'static Path {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    crates.and_then(Path::parent).unwrap_or(Path::new("."))
 }
 
 fn peers() -> &'static Path {

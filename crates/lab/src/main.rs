@@ -116,7 +116,9 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::List { which } => list(&which),
         Command::Run(args) => run(&args),
-        Command::Quiz { which, .. } if which.is_empty() => print(&quiz::list()).map(|()| true),
+        Command::Quiz { which, .. } if which.is_empty() => {
+            print(&quiz::list(list_width())).map(|()| true)
+        }
         Command::Quiz { which, look } => hold_quizzes(&which, &look),
         Command::Render {
             selection,
@@ -153,7 +155,7 @@ fn select(which: &[String]) -> anyhow::Result<Vec<Experiment>> {
         let known = experiments::all().any(|experiment| experiment.is_meant_by(word));
         ensure!(
             known,
-            "there is no experiment or chapter {word:?}; see: lab list"
+            "there is no experiment or chapter {word:?}; they are listed by: scripts/experiment --list"
         );
     }
     let meant = |experiment: &Experiment| which.iter().any(|word| experiment.is_meant_by(word));
@@ -164,7 +166,8 @@ fn list(which: &[String]) -> anyhow::Result<bool> {
     let mut text = String::new();
     for experiment in select(which)? {
         let slow = if experiment.slow { " (slow)" } else { "" };
-        text += &format!("{:<28} {}{slow}\n", experiment.id, experiment.title);
+        let title = format!("{}{slow}", experiment.title);
+        text += &ladder::entry(&format!("{:<28} ", experiment.id), &title, list_width());
     }
     print(&text)?;
     Ok(true)
@@ -187,7 +190,8 @@ fn enter(programs: Programs, trace: bool) -> Bench {
     let sandbox = sandbox::enter();
     if let Sandbox::Loopback { why } = &sandbox {
         eprintln!(
-            "No namespaces of our own ({why}): only what runs on this machine's loopback. See: lab doctor"
+            "No namespaces of our own here: {why}.\nWhat needs them is skipped, the rest runs on this machine's \
+             loopback. What would help: cargo run -p lab -- doctor"
         );
     }
     Bench {
@@ -287,7 +291,10 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
 fn hold_quizzes(which: &[String], look: &Look) -> anyhow::Result<bool> {
     for word in which {
         let known = quiz::all().any(|quiz| quiz.is_meant_by(word));
-        ensure!(known, "there is no quiz {word:?}; see: lab quiz");
+        ensure!(
+            known,
+            "there is no quiz {word:?}; they are listed by: scripts/quiz"
+        );
     }
     let meant = |quiz: &&quiz::Quiz| which.iter().any(|word| quiz.is_meant_by(word));
     let quizzes: Vec<_> = quiz::all().filter(meant).collect();
@@ -325,6 +332,14 @@ fn text_options(look: &Look) -> TextOptions {
 fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
+}
+
+/// The width of a list. Who reads a list by program wants each entry in one line.
+fn list_width() -> usize {
+    match stdout().is_terminal() {
+        true => terminal_width().unwrap_or(80),
+        false => usize::MAX,
+    }
 }
 
 fn terminal_width() -> Option<usize> {
@@ -382,12 +397,12 @@ fn check(selection: &Selection) -> anyhow::Result<bool> {
             }
             Ok(Some(Compared::Missing)) => (
                 false,
-                format!("✗ {id}: the book has no run of it; see: lab render {id}"),
+                format!("✗ {id}: the book has no run of it; cargo run -p lab -- render {id}"),
             ),
             Ok(Some(Compared::Differs(lines))) => (
                 false,
                 format!(
-                    "✗ {id}: the book shows something else (-); see: lab render {id}\n    {}",
+                    "✗ {id}: the book shows something else (-); cargo run -p lab -- render {id}\n    {}",
                     lines.join("\n    ")
                 ),
             ),

@@ -3,6 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -38,7 +42,7 @@ impl Programs {
         for package in packages {
             arguments.extend(["--package", package]);
         }
-        let paths = build("the lessons' programs do", &arguments)?;
+        let paths = build("the lessons' programs", &arguments)?;
         Ok(Self { paths })
     }
 
@@ -52,7 +56,8 @@ impl Programs {
         for binary in binaries {
             arguments.extend(["--bin", binary]);
         }
-        self.paths.extend(build("the program does", &arguments)?);
+        self.paths
+            .extend(build("the exercises' programs", &arguments)?);
         Ok(self)
     }
 
@@ -73,7 +78,24 @@ impl Programs {
     }
 }
 
-/// Runs cargo, which says where the binaries are. `what` begins the message if it fails.
+/// Who waits longer than this wants to know for what.
+const NOTICEABLE: Duration = Duration::from_secs(1);
+
+/// Does some work, and says so on standard error if it takes longer than `patience`.
+fn meanwhile<T>(patience: Duration, what: &str, work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        // Dropped when the work is done, and then nothing is said any more.
+        let (_working, done) = channel::<()>();
+        scope.spawn(move || {
+            if done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{what}");
+            }
+        });
+        work()
+    })
+}
+
+/// Runs cargo, which says where the binaries are. `what` is for who waits, and for the message if it fails.
 fn build(what: &str, arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let mut command = Command::new(&cargo);
@@ -89,10 +111,12 @@ fn build(what: &str, arguments: &[&str]) -> anyhow::Result<HashMap<String, PathB
         command.arg("--release");
     }
     command.args(arguments);
-    let output = command.stderr(Stdio::inherit()).output();
+    let output = meanwhile(NOTICEABLE, &format!("Building {what} ..."), || {
+        command.stderr(Stdio::inherit()).output()
+    });
     let output = output.with_context(|| format!("start {}", cargo.display()))?;
     if !output.status.success() {
-        bail!("{what} not build: cargo ended with {}", output.status);
+        bail!("{what} cannot be built: cargo ended with {}", output.status);
     }
     let mut paths = HashMap::new();
     for line in output
@@ -110,7 +134,26 @@ fn build(what: &str, arguments: &[&str]) -> anyhow::Result<HashMap<String, PathB
     Ok(paths)
 }
 
-/// The root of the workspace, as it was when the lab was built.
+/// The root of the workspace: where cargo runs the lab, for it does not build anew what has been moved with all it has built;
+/// else where it was when the lab was built.
 pub fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // The variable may be another package's, which has started the lab.
+        let running = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let ours = running.filter(|path| path.ends_with("crates/lab"));
+        let package = ours.as_deref().unwrap_or(built);
+        package.join("../..")
+    });
+    &ROOT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_where_the_lab_s_sources_are() {
+        assert!(workspace().join("crates/lab/Cargo.toml").is_file());
+    }
 }

@@ -167,8 +167,11 @@ fn separate() -> Result<(), String> {
     if user.is_root() && unshare(ours).is_ok() {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWUSER)
-        .map_err(|errno| format!("make a user namespace: {}", io::Error::from(errno)))?;
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| match errno {
+        // Its own words, "no space left on device", lead to the disk.
+        Errno::ENOSPC => "no more user namespaces may be made".into(),
+        errno => format!("make a user namespace: {}", io::Error::from(errno)),
+    })?;
     // user_namespaces(7): an ordinary user maps its own ids and nothing else, and gives up setgroups(2) for it.
     for (file, content) in [
         ("setgroups", "deny".to_string()),

@@ -3,41 +3,19 @@
 //! What stands in `exercise.rs` is the learner's and no test looks at it: it may be solved, half done or broken.
 //! That it is not solved as it is delivered is for `scripts/exercise --check`.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lab::exercises::{self, Exercise};
-use lab::ladder::TextOptions;
 use lab::programs::Programs;
-use lab::report;
 use lab::run::{Bench, Status};
-use lab::sandbox::{self, Sandbox};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
-    let programs = match build() {
-        Ok(programs) => programs,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let sandbox = sandbox::enter();
-    if sandbox != Sandbox::Namespaces {
-        // All stories then share one port.
-        arguments.test_threads = Some(1);
-    }
-    let bench = Arc::new(Bench {
-        sandbox,
-        programs,
-        trace: false,
-    });
-    libtest_mimic::run(&arguments, trials(Some(&bench))).exit_code()
+    support::run(build, trials)
 }
 
 fn build() -> anyhow::Result<Programs> {
@@ -72,14 +50,6 @@ fn run(bench: &Bench, exercise: &Exercise) -> Result<(), Failed> {
             eprintln!("{} skipped: {reason}", exercise.id());
             Ok(())
         }
-        Status::Fail(_) | Status::Discovery(_) => {
-            let options = TextOptions {
-                width: 120,
-                colour: false,
-                full: true,
-                verbose: true,
-            };
-            Err(report::full(&report, &options).into())
-        }
+        Status::Fail(_) | Status::Discovery(_) => Err(support::in_full(&report).into()),
     }
 }

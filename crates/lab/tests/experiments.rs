@@ -4,47 +4,30 @@
 //! reader's machine other tools, users or limits may make a picture differ that is no less true, and a test should not
 //! fail for it. Claims hold everywhere.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lab::experiment::Experiment;
 use lab::experiments;
-use lab::ladder::TextOptions;
 use lab::programs::{self, Programs};
 use lab::quiz::Quiz;
 use lab::render::{self, Compared};
 use lab::report;
 use lab::run::{Bench, Report, Status};
-use lab::sandbox::{self, Sandbox};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
+    support::run(build, trials)
+}
+
+fn build() -> anyhow::Result<Programs> {
     let packages: BTreeSet<String> = experiments::all()
         .flat_map(|experiment| experiment.packages())
         .collect();
-    let programs = match Programs::build(&packages.into_iter().collect::<Vec<_>>()) {
-        Ok(programs) => programs,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let sandbox = sandbox::enter();
-    if sandbox != Sandbox::Namespaces {
-        // All experiments then share one port.
-        arguments.test_threads = Some(1);
-    }
-    let bench = Arc::new(Bench {
-        sandbox,
-        programs,
-        trace: false,
-    });
-    libtest_mimic::run(&arguments, trials(Some(&bench))).exit_code()
+    Programs::build(&packages.into_iter().collect::<Vec<_>>())
 }
 
 fn trials(bench: Option<&Arc<Bench>>) -> Vec<Trial> {
@@ -71,18 +54,8 @@ fn run(bench: &Bench, experiment: &Experiment) -> Result<(), Failed> {
             Ok(())
         }
         Status::Fail(_) | Status::Discovery(_) => {
-            let options = TextOptions {
-                width: 120,
-                colour: false,
-                full: true,
-                verbose: true,
-            };
-            Err(format!(
-                "{}\n{}",
-                report::line(&report),
-                report::full(&report, &options)
-            )
-            .into())
+            let (line, full) = (report::line(&report), support::in_full(&report));
+            Err(format!("{line}\n{full}").into())
         }
     }
 }

@@ -69,5 +69,6 @@ pub fn at_rate(
         p99_ns: at(0.99),
         p999_ns: at(0.999),
         max_ns: at(1.0),
+        p99_spread: None,
     })
 }

@@ -258,8 +258,11 @@ fn counted(section: &Section) -> Option<(&Section, &Workload)> {
 /// What is compared: a name, the figure, and its words.
 type Measure = (&'static str, fn(&Row) -> Option<f64>, fn(f64) -> String);
 
+const TIME: &str = "processor time";
+const P99: &str = "p99 at a fixed rate";
+
 const MEASURES: &[Measure] = &[
-    ("processor time", total, time),
+    (TIME, total, time),
     (
         "instructions in user space",
         |row| row.counts.as_ref()?.instructions,
@@ -280,11 +283,7 @@ const MEASURES: &[Measure] = &[
         |row| Some(row.memory?.per_connection),
         whole_bytes,
     ),
-    (
-        "p99 at a fixed rate",
-        |row| Some(row.latency?.p99_ns as f64),
-        time,
-    ),
+    (P99, |row| Some(row.latency?.p99_ns as f64), time),
 ];
 
 /// Every load and measure in which a peer is ahead of ours by more than can be read off, the largest lead first.
@@ -333,7 +332,7 @@ fn lead(results: &Results, row: &Row, measure: &Measure) -> Option<(f64, Vec<Str
         format!("{} {}", row.contestant, words(ours)),
         format!("{} {}", peer.contestant, words(theirs)),
         match theirs > 0.0 {
-            true if value(row) == total(row) && overlap(row, peer) => {
+            true if within_the_spread(measure, row, peer) => {
                 format!("{}, within the spread", ratio(by))
             }
             true => ratio(by),
@@ -343,9 +342,14 @@ fn lead(results: &Results, row: &Row, measure: &Measure) -> Option<(f64, Vec<Str
     Some((by, cells))
 }
 
-/// Whether the quartiles of two rows' ratios to the floor overlap.
-fn overlap(ours: &Row, peer: &Row) -> bool {
-    let of = |row: &Row| row.cost?.ratio;
+/// Whether the quartiles of a peer's figure and of ours, which is larger, overlap. Processor times are compared by their ratios to
+/// the floor; what is counted has no spread.
+fn within_the_spread(measure: &str, ours: &Row, peer: &Row) -> bool {
+    let of = |row: &Row| match measure {
+        TIME => row.cost?.ratio,
+        P99 => row.latency?.p99_spread,
+        _ => None,
+    };
     let both = of(ours).zip(of(peer));
     both.is_some_and(|(ours, theirs)| ours.lower <= theirs.upper)
 }

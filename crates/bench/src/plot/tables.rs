@@ -319,6 +319,11 @@ fn middle(spread: Spread) -> String {
     time(spread.median)
 }
 
+/// `145 µs to 1.78 ms`.
+fn quartiles(spread: Spread) -> String {
+    format!("{} to {}", time(spread.lower), time(spread.upper))
+}
+
 fn rate(row: &Row) -> String {
     or_none(row.per_second.map(|spread| grouped(spread.median)))
 }
@@ -372,6 +377,7 @@ pub(super) fn latency(section: &Section) -> String {
         "answered",
         "p50",
         "p99",
+        "its quartiles",
         "p99.9",
         "slowest",
     ];
@@ -382,6 +388,7 @@ pub(super) fn latency(section: &Section) -> String {
             grouped(latency.achieved),
             time(latency.p50_ns as f64),
             time(latency.p99_ns as f64),
+            or_none(latency.p99_spread.map(quartiles)),
             time(latency.p999_ns as f64),
             time(latency.max_ns as f64),
         ])

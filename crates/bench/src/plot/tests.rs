@@ -79,6 +79,7 @@ fn full() -> Results {
             p99_ns: 100_000,
             p999_ns: 1_000_000,
             max_ns: 2_000_000,
+            p99_spread: Some(spread(100_000.0)),
         });
         row.counts = Some(Counts {
             system_calls: Some(2.0),

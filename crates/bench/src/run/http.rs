@@ -1,7 +1,5 @@
 //! Requests and answers.
 
-use std::time::Duration;
-
 use super::rounds::{Entry, costs, enter, per_second};
 use super::{Bench, check};
 use crate::counts;
@@ -58,7 +56,7 @@ pub fn section(
     (workloads, rows)
 }
 
-/// At one rate for everybody.
+/// At one rate for everybody, in rounds: what else the machine does meanwhile hits one round, and not the same server in all.
 fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Workload) {
     let of_workload = |row: &&mut Row| row.workload == workload.id && row.missing.is_none();
     let rates = rows.iter_mut().filter(of_workload).filter_map(|row| {
@@ -70,26 +68,34 @@ fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Work
         return;
     };
     let rate = ((slowest * EASY / 1000.0).floor() * 1000.0).max(100.0);
-    bench
-        .progress
-        .stage(&format!("HTTP, latency at {rate:.0} requests per second"));
-    bench.progress.expects(entries.len());
-    let time = bench.plan.sample * if bench.plan.quick { 3 } else { 8 };
+    bench.progress.expects(entries.len() * bench.plan.rounds);
     let _ = run_on(bench.cores.other.unwrap_or(bench.cores.shared));
-    for row in rows.iter_mut().filter(of_workload) {
-        bench.progress.step(&row.contestant);
-        if bench.stops() {
-            break;
+    let mut found = vec![Vec::new(); rows.len()];
+    for round in 1..=bench.plan.rounds {
+        bench.progress.stage(&format!(
+            "HTTP, latency at {rate:.0} requests per second, round {round} of {}",
+            bench.plan.rounds
+        ));
+        for (row, found) in rows.iter_mut().zip(&mut found) {
+            if !of_workload(&row) || bench.stops() {
+                continue;
+            }
+            bench.progress.step(&row.contestant);
+            let entry = entries
+                .iter()
+                .find(|entry| entry.contestant.name == row.contestant);
+            let Some(Ok(server)) = entry.map(|entry| &entry.server) else {
+                continue;
+            };
+            match latency(bench, server.address(), row, workload, rate) {
+                Ok(latency) => found.push(latency),
+                Err(error) => row.fails(server, &error),
+            }
         }
-        let entry = entries
-            .iter()
-            .find(|entry| entry.contestant.name == row.contestant);
-        let Some(Ok(server)) = entry.map(|entry| &entry.server) else {
-            continue;
-        };
-        match latency(bench, server.address(), row, workload, rate, time) {
-            Ok(latency) => row.latency = Some(latency),
-            Err(error) => row.fails(server, &error),
+    }
+    for (row, found) in rows.iter_mut().zip(&found) {
+        if row.missing.is_none() {
+            row.latency = Latency::of(found);
         }
     }
     let _ = run_on(bench.cores.shared);
@@ -101,11 +107,10 @@ fn latency(
     row: &Row,
     workload: &Workload,
     rate: f64,
-    time: Duration,
 ) -> Result<Latency, LoadError> {
     let shape = Shape::of(workload, row.kind);
     let yields = bench.cores.other.is_none();
-    at_rate(address, &shape, rate, time, yields)
+    at_rate(address, &shape, rate, bench.plan.sample * 3, yields)
 }
 
 /// What does not depend on the machine: system calls, allocations, instructions.

@@ -11,7 +11,7 @@ mod rounds;
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -210,7 +210,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Where the book's page looks for its tables and pictures.
 pub fn book_directory() -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/bench")).into()
+    servers::workspace().join("docs/src/bench")
 }
 
 fn wanted(args: &Args, topic: Topic) -> bool {

@@ -85,7 +85,7 @@ fn turn(
     workload: &Workload,
     round: usize,
 ) -> Result<Sample, LoadError> {
-    let before = server.memory();
+    let (before, threads) = (server.memory(), server.threads());
     let mut swarm = Swarm::new(server.address(), &Shape::of(workload, row.kind))?;
     if row.kind == Kind::Model {
         let served = swarm.grow_patiently(workload.connections, UNSERVED)?;
@@ -101,7 +101,10 @@ fn turn(
         swarm.grow(workload.connections)?;
     }
     let until = Until::Time(bench.plan.turn(topic));
-    server.sample(round.saturating_sub(1), || swarm.closed(until))
+    let sample = server.sample(round.saturating_sub(1), || swarm.closed(until));
+    drop(swarm);
+    server.rests(threads);
+    sample
 }
 
 /// Requests per second, with the client on another core than the server.
@@ -166,12 +169,16 @@ fn rate(
     kind: Kind,
     workload: &Workload,
 ) -> Result<Tally, LoadError> {
+    let threads = server.threads();
     let mut swarm = Swarm::new(server.address(), &Shape::of(workload, kind))?;
     match kind {
         Kind::Model => drop(swarm.grow_patiently(workload.connections, UNSERVED)?),
         Kind::Http | Kind::Echo => drop(swarm.grow(workload.connections)?),
     }
-    swarm.closed(Until::Time(bench.plan.turn(topic)))
+    let tally = swarm.closed(Until::Time(bench.plan.turn(topic)));
+    drop(swarm);
+    server.rests(threads);
+    tally
 }
 
 /// Puts the samples together, and compares them with the floor of the same kind, workload and round.

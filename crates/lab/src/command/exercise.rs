@@ -11,7 +11,7 @@ use lab::record::{Claim, Verdict};
 use lab::report;
 use lab::run::{Bench, Report, Status};
 
-use crate::{Look, enter, print, run_all, text_options};
+use crate::{Look, enter, list_width, print, run_all, text_options};
 
 #[derive(Args)]
 pub struct ExerciseArgs {
@@ -46,7 +46,7 @@ pub fn run(args: &ExerciseArgs) -> anyhow::Result<bool> {
             bail!("name one exercise; they are listed by: scripts/exercise")
         }
         several => {
-            print(&exercises::list(several))?;
+            print(&exercises::list(several, list_width()))?;
             Ok(true)
         }
     }

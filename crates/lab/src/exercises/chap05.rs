@@ -67,11 +67,11 @@ fn both_ways(lab: &Lab) -> Outcome {
         "the client's buffers are as small as they were",
         within(buffers, ..=2 * BUFFER as u32),
     );
-    lab.eventually("the client comes to its end", || {
-        Check::new(
-            client.ended().is_some(),
-            format_args!("{:?}", client.ended()),
-        )
+    lab.eventually("the client ends in good order", || {
+        let end = client.ended();
+        end.map_or(Check::new(false, "it has not ended"), |end| {
+            end.exited_with(0)
+        })
     });
     lab.done()
 }

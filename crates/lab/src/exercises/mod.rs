@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::experiment::{Experiment, Outcome};
 use crate::lab::Lab;
+use crate::ladder::entry;
 use crate::programs::workspace;
 
 mod chap02;
@@ -209,7 +210,7 @@ pub(crate) fn is_binary(program: &str) -> bool {
 }
 
 /// The list of exercises, with what is known of each.
-pub fn list(chosen: &[Exercise]) -> String {
+pub fn list(chosen: &[Exercise], width: usize) -> String {
     let mut text = String::new();
     let mut solved = 0;
     for exercise in chosen {
@@ -221,7 +222,7 @@ pub fn list(chosen: &[Exercise]) -> String {
         solved += usize::from(mark == '✓');
         let (id, minutes) = (exercise.id(), exercise.minutes);
         let title = exercise.experiment.title;
-        text += &format!("{mark} {id:<24} {minutes:>2} min  {title}\n");
+        text += &entry(&format!("{mark} {id:<24} {minutes:>2} min  "), title, width);
     }
     text += &format!(
         "\n{solved} of {} solved (✓); ~ was solved and has been changed since\n",

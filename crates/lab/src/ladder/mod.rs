@@ -13,6 +13,8 @@ mod table;
 mod text;
 pub(crate) mod words;
 
+pub use words::entry;
+
 use crate::record::Record;
 
 /// How the ladder is written on a terminal.

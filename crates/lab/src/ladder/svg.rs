@@ -294,26 +294,33 @@ fn picture(drawing: &mut Drawing, record: &Record, ladder: &Ladder, layout: &Lay
             let y = top + 13.0 + text.line as f64 * LINE;
             drawing.text(x_of(text.x), y, class_of_tone(text.tone), &text.text);
         }
-        match &row.between {
-            Between::More((from, to), words) => {
-                let middle = (x_of(layout.lines[*from]) + x_of(layout.lines[*to])) / 2.0;
-                let lines = if more_in_two(row, layout) {
-                    words.to_vec()
-                } else {
-                    vec![words.join(", ")]
-                };
-                for (line, words) in lines.iter().enumerate() {
-                    drawing.text(middle, top + 13.0 + line as f64 * LINE, "more mid", words);
-                }
-            }
-            Between::Act(act) => across(drawing, layout, act, top + 8.5),
-            Between::Arrow(_) | Between::Nothing => {}
+        if let Between::Act(act) = &row.between {
+            across(drawing, layout, act, top + 8.5);
         }
         for way in ways.iter().filter(|way| way.row == number) {
             way.draw(drawing);
         }
     }
+    // On top of all arrows: those that slope may cross these rows.
+    for (row, top) in ladder.rows.iter().zip(&tops) {
+        left_out(drawing, layout, row, *top);
+    }
     drawing.y = y + 8.0;
+}
+
+/// The words for packets that are left out, where some are.
+fn left_out(drawing: &mut Drawing, layout: &Layout, row: &Row, top: f64) {
+    let Between::More((from, to), words) = &row.between else {
+        return;
+    };
+    let middle = (x_of(layout.lines[*from]) + x_of(layout.lines[*to])) / 2.0;
+    let lines = match more_in_two(row, layout) {
+        true => words.to_vec(),
+        false => vec![words.join(", ")],
+    };
+    for (line, words) in lines.iter().enumerate() {
+        drawing.text(middle, top + 13.0 + line as f64 * LINE, "more mid", words);
+    }
 }
 
 /// Whether the words for left-out packets need two lines.

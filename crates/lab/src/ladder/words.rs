@@ -82,6 +82,17 @@ pub(crate) fn wrap(text: &str, room: usize, limit: Option<usize>) -> Vec<String>
     }
 }
 
+/// A line of a list: what stands in front, and a text beside it that stays there when it takes several lines of a terminal.
+pub fn entry(front: &str, text: &str, width: usize) -> String {
+    let indent = self::width(front);
+    // Where there is no room beside it, it is better to wrap anywhere than to write a column of syllables.
+    let room = width.saturating_sub(indent).max(24);
+    let lines: Vec<_> = wrap(text, room, None);
+    let lines: Vec<_> = lines.iter().map(|line| line.trim_start()).collect();
+    let next = format!("\n{:indent$}", "");
+    format!("{front}{}\n", lines.join(&next))
+}
+
 /// A program's name in lines of at most `room` columns, broken behind its hyphens where that will do.
 pub(super) fn wrap_name(name: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -181,6 +192,24 @@ mod tests {
     fn what_a_terminal_would_obey_is_escaped() {
         assert_eq!(clean("a\tb\x1b[2J\u{202e}c\r\n"), r"a\tb\u{1b}[2J\u{202e}c");
         assert_eq!(clean("数据 é"), "数据 é");
+    }
+
+    #[test]
+    fn an_entry_of_a_list_stays_beside_its_name() {
+        let title = "the client connects to the first address that answers";
+        assert_eq!(
+            entry("4/one  ", title, 40),
+            "4/one  the client connects to the first\n       address that answers\n"
+        );
+        assert_eq!(
+            entry("4/one  ", title, usize::MAX),
+            format!("4/one  {title}\n")
+        );
+        // A terminal of ten columns wraps by itself.
+        assert_eq!(
+            entry("4/one  ", "a short text", 10),
+            "4/one  a short text\n"
+        );
     }
 
     #[test]

@@ -67,6 +67,8 @@ impl<R: BufRead, W: Write> Terminal<R, W> {
         self.paragraph("", BOLD, &format!("{} · {title}", quiz.experiment))?;
         writeln!(self.out)?;
         self.paragraph("  ", "", quiz.scene)?;
+        let how = "Answer with a letter or a number. Ctrl-D ends the quiz.";
+        self.paragraph("  ", DIM, how)?;
         let mut answers = Vec::new();
         for (question, number) in quiz.questions.iter().zip(1..) {
             writeln!(self.out)?;
@@ -302,7 +304,10 @@ fn read(question: &Question, line: &str) -> Option<Answer> {
 }
 
 fn read_on(place: &Place) -> String {
-    format!("Read on: docs/src/{}, “{}”.", place.file, place.section)
+    format!(
+        "Read on: “{}” in the book's chapter “{}” (docs/src/{}).",
+        place.section, place.title, place.file
+    )
 }
 
 #[cfg(test)]

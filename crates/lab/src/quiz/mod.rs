@@ -10,12 +10,11 @@
 //! | [`page`] | where the book shows an experiment |
 //! | `chapNN` | the quizzes, a file for each chapter |
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 
 use crate::experiment::Experiment;
 use crate::experiments;
-use crate::ladder::words::counted;
+use crate::ladder::words::{counted, entry};
 use crate::record::{Claim, Verdict};
 use crate::run::{Bench, Report, Run, Status};
 
@@ -118,12 +117,16 @@ pub fn all() -> impl Iterator<Item = &'static Quiz> {
 }
 
 /// The quizzes as a list for the terminal: where each one belongs, and not what its experiment shows.
-pub fn list() -> String {
+pub fn list(width: usize) -> String {
     let mut text = String::new();
     for quiz in all() {
         let title = page::of(quiz.experiment).map_or(String::new(), |place| place.title);
         let count = counted(quiz.questions.len(), "question");
-        _ = writeln!(text, "{:<28} {count:<11} · {title}", quiz.experiment);
+        text += &entry(
+            &format!("{:<28} {count:<11}  ", quiz.experiment),
+            &title,
+            width,
+        );
     }
     text
 }
