@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "serve")]
     service: Option<String>,
     /// How many connections
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: u16,
     /// Be the server
     #[arg(long, conflicts_with = "server")]

@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDR:PORT")]
     from: Option<SocketAddr>,
     /// Send so many bytes
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
     bytes: u32,
     /// Then send each line that is typed, without its newline, until Ctrl-D
     #[arg(long)]

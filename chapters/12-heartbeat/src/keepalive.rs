@@ -141,7 +141,7 @@ fn report(connection: &OwnedFd) -> anyhow::Result<()> {
     say!("TCP_KEEPCNT: {probes}")?;
     say!("TCP_USER_TIMEOUT: {timeout} ms")?;
     if !on {
-        say!("a dead peer is never found out")?;
+        say!("a dead peer is never noticed")?;
         return Ok(());
     }
     // With TCP_USER_TIMEOUT the count of probes does not matter: the end comes when the first one that is due after that
@@ -151,9 +151,9 @@ fn report(connection: &OwnedFd) -> anyhow::Result<()> {
         _ if timeout == 0 => probes,
         left => left.div_ceil(interval * 1000).max(1),
     };
-    let found = idle + unanswered * interval;
-    let (hours, minutes, seconds) = (found / 3600, found / 60 % 60, found % 60);
-    say!("a dead peer is found out after {found} s: {hours} h {minutes} min {seconds} s")?;
+    let after = idle + unanswered * interval;
+    let (hours, minutes, seconds) = (after / 3600, after / 60 % 60, after % 60);
+    say!("a dead peer is noticed after {after} s: {hours} h {minutes} min {seconds} s")?;
     Ok(())
 }
 // ANCHOR_END: report

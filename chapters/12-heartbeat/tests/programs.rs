@@ -447,7 +447,7 @@ fn the_systems_values_and_what_is_read() {
             &format!("TCP_KEEPINTVL: {interval} s"),
             &format!("TCP_KEEPCNT: {probes}"),
             "TCP_USER_TIMEOUT: 0 ms",
-            &format!("a dead peer is found out after {found} s: "),
+            &format!("a dead peer is noticed after {found} s: "),
         ] {
             server.says(line).unwrap();
         }
@@ -486,7 +486,7 @@ fn values_of_its_own_and_a_reset() {
         client.says("TCP_KEEPINTVL: 60 s").unwrap();
         client.says("TCP_KEEPCNT: 3").unwrap();
         client
-            .says(&format!("a dead peer is found out after {found}"))
+            .says(&format!("a dead peer is noticed after {found}"))
             .unwrap();
         reset(stream).unwrap();
         client.says("read returned after ").unwrap();
@@ -498,7 +498,7 @@ fn values_of_its_own_and_a_reset() {
     let off = client(&["keepalive", "client"], address, &["--off"]);
     let _stream = accept(&listener);
     off.says("SO_KEEPALIVE: off").unwrap();
-    off.says("a dead peer is never found out").unwrap();
+    off.says("a dead peer is never noticed").unwrap();
 }
 
 #[test]

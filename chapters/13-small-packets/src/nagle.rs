@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_values = MODES)]
     mode: Vec<Mode>,
     /// How many requests there are on a connection
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     requests: u16,
 }
 

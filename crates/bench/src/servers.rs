@@ -328,6 +328,11 @@ impl Contestant {
         }
     }
 
+    /// Whether it is one of the lessons' programs, which are written to be read.
+    pub fn is_a_lesson(&self) -> bool {
+        matches!(self.program, Program::Lesson(_))
+    }
+
     /// Whether valgrind(1) can run it: it knows nothing of io_uring.
     pub fn is_for_valgrind(&self) -> bool {
         !self.arguments.contains(&"uring-echo")

@@ -1,6 +1,11 @@
 //! `bench count` against the floor, of which we know what it does.
 
+use std::fs;
 use std::process::Command;
+
+use drive::{Program, Signal, asks};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 fn installed(tool: &str) -> bool {
     Command::new(tool).arg("--version").output().is_ok()
@@ -56,6 +61,62 @@ fn an_unknown_name_is_an_error() {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
         complaint.contains("\"apache\" is none of those"),
+        "{complaint}"
+    );
+}
+
+/// Instructions that the reactor makes for so many messages, and to end.
+fn steps(messages: usize) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("steps");
+    let program = env!("CARGO_BIN_EXE_bench");
+    let mut command = Command::new(program);
+    command.arg("step").arg("--out").arg(&out);
+    let stepper = Program::start("step", command.args(["--", program, "serve", "reactor"]));
+    let mut stepper = stepper.unwrap();
+    stepper.deadline(std::time::Duration::from_secs(30));
+    let mut client = drive::connect(stepper.listens().unwrap());
+    asks(&mut client, b"hello", b"hello");
+    let pid = stepper.pid();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let server = Pid::from_raw(children.trim().parse().unwrap());
+    let ask = |client: &mut _| {
+        drive::awaits("a server that waits", || {
+            let stat = fs::read_to_string(format!("/proc/{server}/stat")).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('S')
+        });
+        asks(client, b"hello", b"hello");
+    };
+    ask(&mut client);
+    kill(server, Signal::SIGWINCH).unwrap();
+    for _ in 0..messages {
+        ask(&mut client);
+    }
+    drop(client);
+    kill(server, Signal::SIGTERM).unwrap();
+    assert!(stepper.ends().unwrap().success());
+    fs::read_to_string(out).unwrap().parse().unwrap()
+}
+
+#[test]
+fn steps_are_as_many_as_there_are_messages() {
+    let [few, more, many] = [8, 16, 24].map(|messages| steps(messages) as f64);
+    let (one, other) = ((more - few) / 8.0, (many - more) / 8.0);
+    assert!(one > 100.0, "{one} instructions for a message");
+    assert!((0.5..2.0).contains(&(one / other)), "{one} and {other}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_not_counted() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    let output = command
+        .args(["step", "--out", "/nowhere", "--", "/no/program"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        complaint.starts_with("Error: start /no/program: No such file"),
         "{complaint}"
     );
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<bool> {
-    let workspace = book::include::normal(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let workspace = workspace();
     let docs = args.docs.clone().unwrap_or(workspace.join("docs"));
     let checked = book::check(&docs)?;
     if !checked.problems.is_empty() {
@@ -90,6 +90,14 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         println!("{}", std::path::absolute(out)?.join("index.html").display());
     }
     Ok(true)
+}
+
+/// Where cargo runs us, for it does not build anew what has been moved with all it has built; else where we were built.
+fn workspace() -> PathBuf {
+    let running = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let ours = running.filter(|path| path.ends_with("crates/book"));
+    let package = ours.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    book::include::normal(&package.join("../.."))
 }
 
 /// mdBook empties the directory first. Refuses one that holds anything but an earlier book.

@@ -101,7 +101,7 @@ pub fn report() -> String {
             for remedy in remedies() {
                 say(" ", remedy);
             }
-            say(" ", "Until then experiments with several hosts are skipped, the others run on this machine's loopback.".into());
+            say(" ", "Until then experiments that need them are skipped, the others run on this machine's loopback.".into());
         }
     }
     match getrlimit(Resource::RLIMIT_NOFILE) {
@@ -138,7 +138,10 @@ pub fn report() -> String {
                 .into(),
         ),
     }
-    say("·", "tools that are used when they are there:".into());
+    say(
+        "·",
+        "tools that are used when they are there; none has to be:".into(),
+    );
     for tool in TOOLS {
         match found(tool.name).is_some() {
             true => say("✓", format!("  {:<10} {}", tool.name, tool.purpose)),

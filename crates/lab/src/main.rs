@@ -7,6 +7,7 @@ mod command {
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{IsTerminal, Write, stdin, stdout};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -107,7 +108,7 @@ struct Look {
     /// Wrap long lines in the ladder in place of shortening them
     #[arg(long)]
     full: bool,
-    /// Width of the ladder in characters (the terminal's where it is one)
+    /// Width of the ladder in characters [default: the terminal's; 120 without one]
     #[arg(long)]
     width: Option<usize>,
 }
@@ -318,10 +319,7 @@ fn strict() -> bool {
 fn text_options(look: &Look) -> TextOptions {
     let terminal = stdout().is_terminal();
     TextOptions {
-        width: look
-            .width
-            .or_else(|| terminal_width().filter(|_| terminal))
-            .unwrap_or(120),
+        width: look.width.or_else(terminal_width).unwrap_or(120),
         colour: terminal && wants_colour(),
         full: look.full,
         verbose: look.verbose,
@@ -342,7 +340,12 @@ fn list_width() -> usize {
     }
 }
 
+/// Of the terminal that shows what we print; behind a pager that is the one of standard error.
 fn terminal_width() -> Option<usize> {
+    [1, 2].into_iter().find_map(columns)
+}
+
+fn columns(descriptor: RawFd) -> Option<usize> {
     let mut size = nix::libc::winsize {
         ws_row: 0,
         ws_col: 0,
@@ -350,7 +353,7 @@ fn terminal_width() -> Option<usize> {
         ws_ypixel: 0,
     };
     // SAFETY: the kernel fills in the structure that it is given, tty_ioctl(4).
-    let outcome = unsafe { nix::libc::ioctl(1, nix::libc::TIOCGWINSZ, &mut size) };
+    let outcome = unsafe { nix::libc::ioctl(descriptor, nix::libc::TIOCGWINSZ, &mut size) };
     (outcome == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 

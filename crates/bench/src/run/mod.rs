@@ -147,7 +147,15 @@ impl Bench {
     fn start(&self, contestant: &Contestant) -> anyhow::Result<Server> {
         self.place(contestant, |place| {
             let launch = contestant.launch(place).map_err(anyhow::Error::msg)?;
-            Server::start(contestant.name, launch, self.cores.shared)
+            let server = Server::start(contestant.name, launch, self.cores.shared)?;
+            if contestant.is_a_lesson()
+                && let Err(error) = server.sends_at_once()
+            {
+                let name = contestant.name;
+                self.progress
+                    .stage(&format!("{name} may wait for ACKs: {error}"));
+            }
+            Ok(server)
         })
     }
 }

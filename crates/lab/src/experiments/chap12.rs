@@ -326,7 +326,7 @@ fn keepalive_defaults(lab: &Lab) -> Outcome {
     server.listens()?;
     let client = host.program("chap-12 keepalive client 127.0.0.1");
     let client = client.named("keepalive client").start()?;
-    client.says("a dead peer is found out")?;
+    client.says("a dead peer is noticed")?;
     server.says("a dead peer is never")?;
 
     let mut values = Vec::new();

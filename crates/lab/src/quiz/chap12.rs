@@ -17,18 +17,18 @@ pub(super) const QUIZZES: &[Quiz] = &[
                 ask: "How many probes stay without an answer before it gives up?",
                 answers: Number(|seen| seen.of("keepalive client").number_after("TCP_KEEPCNT: ")),
                 claim: "the variables of the host are 7200 seconds, 75 seconds and 9 probes",
-                why: "Nine, 75 seconds apart. A dead host is found out after 2 hours, 11 minutes and 15 seconds.",
+                why: "Nine, 75 seconds apart. A dead host is noticed after 2 hours, 11 minutes and 15 seconds.",
             },
             Question {
                 ask: "The client's host dies. When does the server find out?",
                 answers: OneOf(&[
                     ("never", |seen| {
                         seen.of("keepalive server")
-                            .says("a dead peer is never found out")
+                            .says("a dead peer is never noticed")
                     }),
                     ("after two hours and a bit, too", |seen| {
                         seen.of("keepalive server")
-                            .says("a dead peer is found out after")
+                            .says("a dead peer is noticed after")
                     }),
                 ]),
                 claim: "the server's, where nobody asked for it, has none",
