@@ -276,8 +276,9 @@ impl<H: Handler> TcpConnection<'_, H> {
         self.flush_and(Phase::Flushing);
     }
 
-    /// Closes the connection when what is queued or being computed has been sent. If there is unread input at that time,
-    /// the peer gets a reset, and may lose what was sent: [`TcpConnection::shutdown`] has not that fault, and takes longer.
+    /// Closes the connection when what is queued or being computed has been sent. If there is unread input at that time, or
+    /// more comes afterwards, the peer gets a reset, and may lose what was sent, RFC 9112 section 9.6.
+    /// [`TcpConnection::shutdown`] has not that fault, and takes longer.
     pub fn close_when_sent(&mut self) {
         self.flush_and(Phase::FlushingToClose);
     }
