@@ -28,7 +28,7 @@ mind_others() {
         held=0
         flock --nonblock "$target/$1/.cargo-lock" true 2>/dev/null || held=$?
         if [ "$held" -eq 1 ]; then
-            echo "Another cargo builds in $target. This waits until it has finished ..." >&2
+            echo "Another cargo is building here; this waits until it has finished ..." >&2
         fi
     fi
 }

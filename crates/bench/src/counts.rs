@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use common::{Call, complain, say};
 use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::load::{CONNECTION_PER_REQUEST, Shape, Swarm, Until};
 use crate::measure::{Cores, Server, sleeps};
@@ -296,7 +297,9 @@ impl Trial<'_> {
     /// Waits until the server has nothing to do.
     fn rests(&self, server: &Server, tool: &Tool) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !sleeps(&server.family()[tool.processes()..]) {
+        // The list of a process's children is not to be relied on while they run, proc_pid_task_children(5).
+        let rest = |family: &[Pid]| !family.is_empty() && sleeps(family);
+        while !rest(&server.family()[tool.processes()..]) {
             ensure!(
                 Instant::now() < deadline,
                 "the server does not come to rest"

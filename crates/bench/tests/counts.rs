@@ -65,14 +65,14 @@ fn an_unknown_name_is_an_error() {
     );
 }
 
-/// Instructions that the reactor makes for so many messages, and to end.
+/// Instructions that the floor makes for so many messages.
 fn steps(messages: usize) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("steps");
     let program = env!("CARGO_BIN_EXE_bench");
     let mut command = Command::new(program);
     command.arg("step").arg("--out").arg(&out);
-    let stepper = Program::start("step", command.args(["--", program, "serve", "reactor"]));
+    let stepper = Program::start("step", command.args(["--", program, "serve", "floor-echo"]));
     let mut stepper = stepper.unwrap();
     stepper.deadline(std::time::Duration::from_secs(30));
     let mut client = drive::connect(stepper.listens().unwrap());
@@ -92,7 +92,6 @@ fn steps(messages: usize) -> u64 {
     for _ in 0..messages {
         ask(&mut client);
     }
-    drop(client);
     kill(server, Signal::SIGTERM).unwrap();
     assert!(stepper.ends().unwrap().success());
     fs::read_to_string(out).unwrap().parse().unwrap()
@@ -100,10 +99,11 @@ fn steps(messages: usize) -> u64 {
 
 #[test]
 fn steps_are_as_many_as_there_are_messages() {
-    let [few, more, many] = [8, 16, 24].map(|messages| steps(messages) as f64);
-    let (one, other) = ((more - few) / 8.0, (many - more) / 8.0);
-    assert!(one > 100.0, "{one} instructions for a message");
-    assert!((0.5..2.0).contains(&(one / other)), "{one} and {other}");
+    let [few, more, many] = [8, 16, 24].map(steps);
+    let (eight, other) = (more - few, many - more);
+    assert!(eight > 8 * 50, "{eight} instructions for eight messages");
+    // The wait that the signal has interrupted may begin again, or have a message at once.
+    assert!(eight.abs_diff(other) < eight / 16, "{eight} and {other}");
 }
 
 #[test]

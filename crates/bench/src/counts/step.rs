@@ -55,7 +55,9 @@ fn steps(pid: Pid) -> anyhow::Result<u64> {
                     None
                 }
                 WaitStatus::Stopped(_, signal) => Some(signal), // its own affair
-                WaitStatus::Exited(_, 0) => return Ok(steps),
+                WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, Signal::SIGTERM, _) => {
+                    return Ok(steps);
+                }
                 status => bail!("it did not end well: {status:?}"),
             },
         };
