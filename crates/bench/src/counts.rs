@@ -324,6 +324,7 @@ impl Trial<'_> {
         let (cores, _) = Cores::pick()?;
         let server = Server::start(tool.name(), launch, cores.shared)?;
         self.asks(&server, tool, requests)?;
+        self.rests(&server, tool)?; // when it has seen the end of the connection
         server.end(tool.processes())?;
         tool.read(out.path())
     }
