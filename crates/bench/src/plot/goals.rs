@@ -9,6 +9,7 @@ use super::tables::{or_none, split, table};
 /// Which of ours are compared with others' servers: what a reader would use.
 const HTTP: &str = "httpd";
 const ECHO: &str = "reactor";
+const EDGE: &str = "reactor-edge";
 const PROACTOR: &str = "uring-echo";
 
 /// Whether this is one of those.
@@ -70,20 +71,19 @@ fn aims(results: &Results) -> Vec<Aim> {
     });
     let memory = many.and_then(|row| Some(row.memory?.per_connection));
     let accept = many.and_then(|row| Some(row.accept_ns? as f64 / MANY as f64));
-    let echo = || aimed_at(results, ECHO);
     let worst = |values: Vec<f64>| values.into_iter().reduce(f64::max);
-    let echo_floor = worst(
-        echo()
-            .filter_map(|row| Some(row.cost?.ratio?.median))
-            .collect(),
-    );
+    let over_floor = |name| {
+        let rows = aimed_at(results, name);
+        worst(
+            rows.filter_map(|row| Some(row.cost?.ratio?.median))
+                .collect(),
+        )
+    };
     let against_best = |row: &Row| {
         let ours = total(row)?;
         Some(ours / best_peer(results, row, total)?.1)
     };
-    let echo_peers = worst(echo().filter_map(against_best).collect());
-    let proactor = aimed_at(results, PROACTOR).filter_map(|row| Some(row.cost?.ratio?.median));
-    let proactor = worst(proactor.collect());
+    let over_peers = |name| worst(aimed_at(results, name).filter_map(against_best).collect());
     vec![
         aim(
             "httpd, keep-alive, as a multiple of the floor",
@@ -126,19 +126,25 @@ fn aims(results: &Results) -> Vec<Aim> {
         aim(
             "reactor, echo of 1 and 16 KiB, worst case, as a multiple of the floor",
             1.05,
-            echo_floor,
+            over_floor(ECHO),
             ratio,
         ),
         aim(
             "reactor, the same, as a multiple of the best peer",
             1.0,
-            echo_peers,
+            over_peers(ECHO),
+            ratio,
+        ),
+        aim(
+            "reactor, edge-triggered, the same, as a multiple of the best peer",
+            1.0,
+            over_peers(EDGE),
             ratio,
         ),
         aim(
             "io_uring, echo of 1 and 16 KiB, worst case, as a multiple of the epoll floor",
             1.0,
-            proactor,
+            over_floor(PROACTOR),
             ratio,
         ),
         aim(
