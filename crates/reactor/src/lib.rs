@@ -57,7 +57,8 @@
 //!
 //! # The life of a connection
 //!
-//! 1. *Accepted.* The acceptor is readable; it accepts until the queue is empty. The listener's options are inherited.
+//! 1. *Accepted.* The acceptor is readable; it accepts one connection for each wait, or, edge-triggered, until the queue is
+//!    empty. The listener's options are inherited.
 //! 2. *Placed.* A loop is picked, and a task with the socket queued there. The loop makes the handler, registers the
 //!    descriptor, and calls [`Handler::connected`]. All that is in its own thread: nobody sees half a connection. (Where
 //!    [the peer speaks first](Handler::PEER_SPEAKS_FIRST), it is read from before it is registered.)
