@@ -15,6 +15,9 @@ const CONNECTIONS: usize = 64;
 /// would be measured and not a server.
 const EASY: f64 = 0.4;
 
+/// How many turns for latency there are in place of one for cost.
+const LATENCY_ROUNDS: usize = 3;
+
 const KEEP_ALIVE: &str = "keep-alive";
 const PIPELINED: &str = "pipelined-16";
 
@@ -56,7 +59,8 @@ pub fn section(
     (workloads, rows)
 }
 
-/// At one rate for everybody, in rounds: what else the machine does meanwhile hits one round, and not the same server in all.
+/// At one rate for everybody, in many short rounds: where the machine stops everything for some milliseconds each second, most
+/// rounds are without that, and so is their median; a stop in a round of half a second is one answer in a hundred, whoever serves.
 fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Workload) {
     let of_workload = |row: &&mut Row| row.workload == workload.id && row.missing.is_none();
     let rates = rows.iter_mut().filter(of_workload).filter_map(|row| {
@@ -68,13 +72,13 @@ fn latencies(bench: &Bench, entries: &[Entry], rows: &mut [Row], workload: &Work
         return;
     };
     let rate = ((slowest * EASY / 1000.0).floor() * 1000.0).max(100.0);
-    bench.progress.expects(entries.len() * bench.plan.rounds);
+    let rounds = bench.plan.rounds * LATENCY_ROUNDS;
+    bench.progress.expects(entries.len() * rounds);
     let _ = run_on(bench.cores.other.unwrap_or(bench.cores.shared));
     let mut found = vec![Vec::new(); rows.len()];
-    for round in 1..=bench.plan.rounds {
+    for round in 1..=rounds {
         bench.progress.stage(&format!(
-            "HTTP, latency at {rate:.0} requests per second, round {round} of {}",
-            bench.plan.rounds
+            "HTTP, latency at {rate:.0} requests per second, round {round} of {rounds}"
         ));
         for (row, found) in rows.iter_mut().zip(&mut found) {
             if !of_workload(&row) || bench.stops() {
@@ -110,7 +114,7 @@ fn latency(
 ) -> Result<Latency, LoadError> {
     let shape = Shape::of(workload, row.kind);
     let yields = bench.cores.other.is_none();
-    at_rate(address, &shape, rate, bench.plan.sample * 3, yields)
+    at_rate(address, &shape, rate, bench.plan.sample, yields)
 }
 
 /// What does not depend on the machine: system calls, allocations, instructions.

@@ -66,7 +66,7 @@ impl Plan {
     fn of(args: &Args) -> Self {
         let (rounds, sample) = match args.quick {
             true => (3, Duration::from_millis(100)),
-            false => (7, Duration::from_millis(300)),
+            false => (15, Duration::from_millis(150)),
         };
         Self {
             quick: args.quick,
