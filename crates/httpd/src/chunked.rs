@@ -4,11 +4,12 @@ use crate::limits::Limits;
 use crate::status::Refusal;
 use crate::syntax::{TOKEN, VALUE, hexadecimal, is, span};
 
-/// Bytes of chunk extensions in one body. Nobody uses them but attackers, who send gigabytes in them.
+/// Bytes of chunk extensions in one body, white space before them included. Nobody uses them but attackers, who send
+/// gigabytes in them.
 const EXTENSIONS: usize = 1024;
 
-/// Where the decoder stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where the decoder stands. From [`State::Trailer`] on it is behind the last chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum State {
     /// In the size of a chunk, after so many digits.
     Size(u8),
@@ -86,10 +87,9 @@ impl Chunked {
                 }
                 State::Extension => {
                     let count = span(&bytes[at..], VALUE);
-                    self.extensions += count.max(1);
+                    self.take_extension(count)?;
                     at += count;
                     match bytes.get(at) {
-                        _ if self.extensions > EXTENSIONS => return Err(Refusal::Extensions),
                         None => {}
                         Some(b'\r') => {
                             at += 1;
@@ -109,16 +109,13 @@ impl Chunked {
 
     /// One byte of what is not data.
     fn step(&mut self, byte: u8, length: usize, limits: &Limits) -> Result<State, Refusal> {
-        if matches!(
-            self.state,
-            State::Trailer | State::TrailerName | State::TrailerValue
-        ) {
+        if self.state >= State::Trailer {
             self.trailer += 1;
             if self.trailer > limits.header {
                 return Err(Refusal::TrailerTooLarge);
             }
         }
-        Ok(match (self.state, byte) {
+        let next = match (self.state, byte) {
             (State::Size(digits), _) => match (hexadecimal(byte), byte) {
                 // Sixteen digits are 64 bits, and there is no overflow.
                 (Some(digit), _) if digits < 16 => {
@@ -132,10 +129,7 @@ impl Chunked {
             },
             // White space is allowed before a semicolon, and only there.
             (State::Blank, b';') => State::Extension,
-            (State::Blank, b' ' | b'\t') if self.extensions < EXTENSIONS => {
-                self.extensions += 1;
-                State::Blank
-            }
+            (State::Blank, b' ' | b'\t') => State::Blank,
             (State::SizeEnd, b'\n') if self.left == 0 => State::Trailer,
             (State::SizeEnd, b'\n') if self.left > (limits.body.saturating_sub(length)) as u64 => {
                 return Err(Refusal::BodyTooLarge);
@@ -151,6 +145,19 @@ impl Chunked {
             (State::TrailerLineFeed, b'\n') => State::Trailer,
             (State::Last, b'\n') => State::Done,
             _ => return Err(Refusal::Chunk),
-        })
+        };
+        if matches!(next, State::Blank | State::Extension) {
+            self.take_extension(1)?;
+        }
+        Ok(next)
+    }
+
+    /// So many bytes stood behind a size.
+    fn take_extension(&mut self, count: usize) -> Result<(), Refusal> {
+        self.extensions += count;
+        match self.extensions > EXTENSIONS {
+            true => Err(Refusal::Extensions),
+            false => Ok(()),
+        }
     }
 }

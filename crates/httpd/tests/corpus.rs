@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use httpd::Limits;
+use httpd::{Limits, Method};
 use serde::Deserialize;
 use support::*;
 
@@ -164,5 +164,74 @@ fn one_behind_the_other() {
             other.name
         );
         assert!(!ended);
+    }
+}
+
+/// What is as large as its limit allows is taken, and refused when it is larger by one, however it comes.
+#[test]
+fn a_limit_is_exact() {
+    fn post(fields: &str, body: &str) -> String {
+        request(Method::Post, "/", fields) + body
+    }
+    fn chunked(body: &str) -> String {
+        post("Transfer-Encoding: chunked\r\n", body)
+    }
+    fn get(path: &str, fields: &str) -> String {
+        request(Method::Get, path, fields)
+    }
+    fn x(count: usize) -> String {
+        "x".repeat(count)
+    }
+    type Make = fn(usize) -> String;
+    let cases: [(&str, usize, &str, Make); 10] = [
+        ("line", 40, "414", |size| {
+            get(&format!("/{}", x(size - 14)), "")
+        }),
+        ("header", 60, "431", |size| {
+            get("/", &format!("X:{}\r\n", x(size - 15)))
+        }),
+        ("fields", 5, "431", |count| {
+            get("/", &"X: y\r\n".repeat(count - 1))
+        }),
+        ("body", 20, "413", |size| {
+            post(&format!("Content-Length: {size}\r\n"), &x(size))
+        }),
+        ("chunk", 20, "413", |size| {
+            chunked(&format!("{size:x}\r\n{}\r\n0\r\n\r\n", x(size)))
+        }),
+        ("chunks", 20, "413", |size| {
+            chunked(&("1\r\nx\r\n".repeat(size) + "0\r\n\r\n"))
+        }),
+        ("extension", 1024, "400", |size| {
+            chunked(&format!("0;{}\r\n\r\n", x(size - 1)))
+        }),
+        ("extensions", 1024, "400", |size| {
+            chunked(&("1;\r\nx\r\n".repeat(4) + &format!("0;{}\r\n\r\n", x(size - 5))))
+        }),
+        ("white space", 1024, "400", |size| {
+            chunked(&format!("0{};\r\n\r\n", " ".repeat(size - 1)))
+        }),
+        ("trailer", 60, "431", |size| {
+            chunked(&format!("0\r\nX:{}\r\n\r\n", x(size - 6)))
+        }),
+    ];
+    let mut event_loop = ByHand::new(Limits {
+        request_line: 40,
+        header: 60,
+        fields: 5,
+        body: 20,
+        ..Default::default()
+    });
+    for (what, most, refusal, make) in cases {
+        for (size, status) in [(most, "200"), (most + 1, refusal)] {
+            let request = make(size).into_bytes();
+            for piece in [1, 7, request.len()] {
+                let pieces: Vec<_> = request.chunks(piece).collect();
+                let (answer, ended) = event_loop.exchange(&pieces);
+                let how = format!("{what} of {size}, in pieces of {piece}");
+                assert_eq!(answers(&answer, &[])[0].status.to_string(), status, "{how}");
+                assert_eq!(ended, status != "200", "{how}");
+            }
+        }
     }
 }
