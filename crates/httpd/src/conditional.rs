@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use httpdate::{HttpDate, parse_http_date};
 use nix::sys::stat::FileStat;
 
-use crate::request::{Method, Request};
+use crate::request::Request;
 use crate::syntax::list;
 
 /// What distinguishes one state of a file from another.
@@ -44,9 +44,9 @@ impl Validators {
         }
     }
 
-    /// In the order of RFC 9110 section 13.2.2: a condition on the entity tag takes the place of the one on the date.
+    /// Of a GET or HEAD, in the order of RFC 9110 section 13.2.2: a condition on the entity tag takes the place of the one on
+    /// the date.
     pub(crate) fn check(&self, request: &Request) -> Outcome {
-        let reads = matches!(request.method(), Method::Get | Method::Head);
         let date = |name| {
             request
                 .header(name)
@@ -62,13 +62,12 @@ impl Validators {
         if request.all("if-none-match").next().is_some() {
             return match self.is_among(request.all("if-none-match"), true) {
                 false => Outcome::Proceed,
-                true if reads => Outcome::NotModified,
-                true => Outcome::Failed,
+                true => Outcome::NotModified,
             };
         }
         match date("if-modified-since").is_some_and(|date| self.modified <= date) {
-            true if reads => Outcome::NotModified,
-            _ => Outcome::Proceed,
+            true => Outcome::NotModified,
+            false => Outcome::Proceed,
         }
     }
 

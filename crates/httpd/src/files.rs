@@ -15,7 +15,7 @@ use crate::beneath::Root;
 use crate::conditional::{Outcome, Validators};
 use crate::open_files::OpenFiles;
 use crate::range::Ranges;
-use crate::request::Request;
+use crate::request::{Method, Request};
 use crate::response::{Later, Piece, Pieces, Response, Source};
 use crate::status::Status;
 use crate::syntax::{self, PLAIN, is, list, trim};
@@ -228,8 +228,12 @@ fn send(request: &Request, response: &mut Response, file: Arc<OwnedFd>, about: &
         response.content_type("").status(Status::NotModified);
         return;
     }
+    // Of a GET only, RFC 9110 section 14.2.
+    let reads = request.method() == Method::Get;
     let ranges = match request.header("range") {
-        Some(range) if validators.allow_ranges(request) => Ranges::parse(range.as_bytes(), size),
+        Some(range) if reads && validators.allow_ranges(request) => {
+            Ranges::parse(range.as_bytes(), size)
+        }
         _ => Ranges::Whole,
     };
     let whole = vec![piece(Vec::new(), 0, size)];
