@@ -318,6 +318,8 @@ fn ranges() {
         let answer = get(event_loop, "/large", &format!("Range: bytes={many}\r\n"));
         assert_eq!(answer.status, status, "{count} ranges");
     }
+    let halves = get(event_loop, "/digits.txt", "Range: bytes=0-4,5-9\r\n");
+    assert_eq!(halves.status, 206);
     assert_eq!(get(event_loop, "/empty", "Range: bytes=0-\r\n").status, 416);
     for (condition, status) in [
         (&*etag, 206),
