@@ -6,7 +6,6 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -19,8 +18,8 @@ const TRIES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Root {
     directory: OwnedFd,
-    /// The kernel has no openat2.
-    walks: AtomicBool,
+    /// The kernel has no openat2, or a sandbox forbids it.
+    walks: bool,
 }
 
 /// Not to block on a FIFO; no terminal becomes ours.
@@ -31,22 +30,22 @@ const FLAGS: OFlag = OFlag::O_RDONLY
 
 impl Root {
     pub(crate) fn new(directory: OwnedFd) -> Self {
-        Self {
+        let mut root = Self {
             directory,
-            walks: AtomicBool::new(false),
-        }
+            walks: false,
+        };
+        let itself = root.open_beneath(b".");
+        root.walks = matches!(itself, Err(Errno::ENOSYS | Errno::EPERM));
+        root
     }
 
     /// Opens a relative path for reading. The names in it are separated by single slashes; an empty path is the directory.
     pub(crate) fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
-        if !self.walks.load(Ordering::Relaxed) {
-            match self.open_beneath(path) {
-                Err(Errno::ENOSYS | Errno::EPERM) => self.walks.store(true, Ordering::Relaxed),
-                outcome => return outcome,
-            }
+        match self.walks {
+            true => self.walk(path),
+            false => self.open_beneath(path),
         }
-        self.walk(path)
     }
 
     fn open_beneath(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
@@ -109,8 +108,8 @@ mod tests {
         symlink("loop", root.join("loop")).unwrap();
         let directory: OwnedFd = fs::File::open(&root).unwrap().into();
         let kernel = Root::new(directory.try_clone().unwrap());
-        let walking = Root::new(directory);
-        walking.walks.store(true, Ordering::Relaxed);
+        let mut walking = Root::new(directory);
+        walking.walks = true;
         for opener in [&kernel, &walking] {
             assert!(opener.open(b"a/b/file").is_ok());
             assert!(opener.open(b"a").is_ok());

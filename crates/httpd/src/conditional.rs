@@ -37,7 +37,10 @@ impl Validators {
             "\"{:x}-{:x}-{seconds:x}.{nanoseconds:x}\"",
             about.st_ino, about.st_size
         );
-        let seconds = Duration::from_secs(seconds.try_into().unwrap_or(0));
+        // Never later than Date: RFC 9110 section 8.8.2.1.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        let seconds = Duration::from_secs(seconds.try_into().unwrap_or(0).min(now));
         Self {
             etag,
             modified: SystemTime::UNIX_EPOCH + seconds,
@@ -81,14 +84,16 @@ impl Validators {
     }
 
     /// Is our tag in one of the lists? `weak`: a tag marked as weak will do, RFC 9110 section 8.8.3.2.
-    fn is_among<'a>(&self, lists: impl Iterator<Item = &'a [u8]>, weak: bool) -> bool {
-        lists.flat_map(list).any(|tag| {
+    fn is_among<'a>(&self, mut lists: impl Iterator<Item = &'a [u8]>, weak: bool) -> bool {
+        let ours = |tag: &[u8]| {
             let opaque = match tag.strip_prefix(b"W/") {
                 Some(opaque) if weak => opaque,
                 _ => tag,
             };
-            tag == b"*" || opaque == self.etag.as_bytes()
-        })
+            opaque == self.etag.as_bytes()
+        };
+        // A star stands alone: within a list it is a part of somebody's tag.
+        lists.any(|value| value == b"*" || list(value).any(ours))
     }
 }
 

@@ -32,6 +32,8 @@ pub struct HttpConnection {
     timed: bool,
     /// The next request has to wait until the answer before it is with the kernel.
     waits: bool,
+    /// The last answer is made; when it is with the kernel, our direction ends.
+    ends: bool,
     /// The next answer is the last one: the server stops.
     last: bool,
     seat: Option<u8>,
@@ -90,7 +92,10 @@ impl Handler for HttpConnection {
             batch -= 1;
             step = match self.step(connection, &mut work, input) {
                 Ok(step) => step,
-                Err(refusal) => self.refuse(connection, &mut work, refusal),
+                Err(refusal) => {
+                    let has_body = self.wants_body(input);
+                    self.refuse(connection, &mut work, refusal, has_body)
+                }
             };
             if step == Step::Done && !input.is_empty() {
                 step = Step::Close;
@@ -118,7 +123,7 @@ impl Handler for HttpConnection {
             return;
         }
         self.waits = false;
-        match self.last && connection.is_quiet() {
+        match self.ends || self.last && connection.is_quiet() {
             true => connection.shutdown(),
             false => connection.resume(),
         }
@@ -127,7 +132,7 @@ impl Handler for HttpConnection {
     fn input_ended(&mut self, connection: &mut Connection, _: &mut Input) {
         // What had arrived whole is answered; what is cut off never will be a request.
         if !matches!(self.busy.as_deref(), Some(Busy::Stream(_))) {
-            connection.shutdown();
+            self.finish(connection);
         }
     }
 
@@ -148,7 +153,11 @@ impl Handler for HttpConnection {
         self.last = true;
         if let Some(Busy::Stream(stream)) = self.busy.as_deref_mut() {
             stream.persists = false;
-            return self.produce(connection);
+            // A body that has an end gets there, or is cut off when the time of the stop is over, and then looks it.
+            if stream.endless {
+                self.produce(connection);
+            }
+            return;
         }
         let in_flight = self.busy.is_some() || self.progress.has_begun() || self.waits;
         if !in_flight && connection.is_quiet() {
@@ -178,6 +187,7 @@ impl HttpConnection {
             blank: false,
             timed: false,
             waits: false,
+            ends: false,
             last: false,
             seat: None,
         }
@@ -233,6 +243,9 @@ impl HttpConnection {
         if whole || input.len() > 1 {
             // Without its line feed it is an error, and the parser says so.
             self.blank = true;
+            if mem::take(&mut self.timed) {
+                connection.set_deadline(None);
+            }
             input.consume(if whole { 2 } else { 0 });
             return Step::Next;
         }
@@ -274,16 +287,36 @@ impl HttpConnection {
             }
             work.log.clear();
         }
-        if step == Step::Done {
+        if step == Step::Done && connection.all_sent() {
             // The client has said that nothing follows: there is nothing that could turn our FIN into a reset.
             connection.close_when_sent();
-        } else if step == Step::Close {
-            // In stages, so that the client can read the answer: RFC 9112 section 9.6.
-            connection.shutdown();
+        } else if step == Step::Done || step == Step::Close {
+            self.finish(connection);
         } else if !connection.all_sent() && connection.is_open() {
             connection.pause();
             self.waits = true;
         }
+    }
+
+    /// Nothing follows: our direction ends, in stages, so that the client can read the answer (RFC 9112 section 9.6). First
+    /// the kernel has to take all of it. For that the client has the time of one that does not read, not that of a close.
+    fn finish(&mut self, connection: &mut Connection) {
+        if connection.all_sent() {
+            return connection.shutdown();
+        }
+        connection.pause();
+        self.waits = true;
+        self.ends = true;
+    }
+
+    /// A refused request gets a body, unless it is a HEAD that got so far.
+    #[cold]
+    fn wants_body(&self, input: &[u8]) -> bool {
+        let head = match self.busy.as_deref() {
+            Some(Busy::Body(partial)) => &partial.head,
+            _ => input,
+        };
+        !head.starts_with(b"HEAD ")
     }
 
     /// Starts the time that a part of a request has, if it does not run yet: a byte now and then does not prolong it.

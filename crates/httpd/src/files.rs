@@ -54,8 +54,8 @@ impl Files {
     }
 
     /// Leaves files open for this time after they were first asked for, 64 of them at most. What is sent is the file as it is
-    /// now, also if it was replaced or removed. But a directory or a symbolic link on its path, or its permissions, may have
-    /// changed for so long before that is seen.
+    /// now, also if it was replaced or removed. But a directory or a symbolic link on its path may have changed for so long
+    /// before that is seen.
     pub fn kept_open(mut self, time: Duration) -> Self {
         self.open = Some(OpenFiles::new(time));
         self
@@ -102,7 +102,7 @@ impl Files {
         if let Some(open) = &self.open
             && kind(&about) == SFlag::S_IFREG
         {
-            open.keep(path, &file);
+            open.keep(path, &file, &about);
         }
         Ok((file, about))
     }

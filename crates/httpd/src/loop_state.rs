@@ -55,6 +55,7 @@ impl Work {
     #[cold]
     pub(crate) fn release(&mut self) {
         self.out = Vec::new();
+        self.part = Vec::new();
         self.material.release();
     }
 }

@@ -37,8 +37,13 @@ pub(crate) enum Source {
 
 pub(crate) enum Later {
     File(Pieces),
-    /// In chunks, unless the client speaks HTTP/1.0.
-    Stream(Box<dyn Produce>, bool),
+    Stream {
+        producer: Box<dyn Produce>,
+        /// Unless the client speaks HTTP/1.0.
+        chunked: bool,
+        /// Events, which may end after any of them.
+        endless: bool,
+    },
 }
 
 /// Parts of a file, each with what stands before it.
@@ -80,7 +85,8 @@ pub enum More {
     Now,
     /// Another one, when this time has passed or the stream is woken.
     After(Duration),
-    /// Another one, when the stream is woken: [`Waker`], [`feed`](crate::feed()).
+    /// Another one, when the stream is woken: [`Waker`], [`feed`](crate::feed()). Whether the client is still there is only found
+    /// out by sending: where parts may be far apart, send an empty one of your format now and then (`:\n\n` among events).
     WhenWoken,
     /// Nothing.
     End,
@@ -184,18 +190,27 @@ impl<'a> Response<'a> {
         self.status(status).text([status.reason(), "\n"].concat())
     }
 
-    /// A body that is made while it is sent: in chunks, or, to a client of HTTP/1.0, up to the end of the connection.
+    /// A body that is made while it is sent: in chunks, or, to a client of HTTP/1.0, up to the end of the connection. A server
+    /// that stops waits for its end, as long as it waits for anything.
     pub fn stream(&mut self, producer: impl Produce) -> &mut Self {
-        let later = Later::Stream(Box::new(producer), !self.old);
-        self.source = Source::Later(Box::new(later));
-        self
+        self.made_later(producer, false)
     }
 
-    /// A stream of server-sent events (WHATWG HTML section 9.2): `data: …` lines and an empty one for each.
+    /// A stream of server-sent events (WHATWG HTML section 9.2): `data: …` lines and an empty one for each. A server that stops
+    /// ends it.
     pub fn events(&mut self, producer: impl Produce) -> &mut Self {
         self.content_type("text/event-stream")
             .header("Cache-Control", "no-store")
-            .stream(producer)
+            .made_later(producer, true)
+    }
+
+    fn made_later(&mut self, producer: impl Produce, endless: bool) -> &mut Self {
+        self.source = Source::Later(Box::new(Later::Stream {
+            producer: Box::new(producer),
+            chunked: !self.old,
+            endless,
+        }));
+        self
     }
 
     /// Closes the connection after this answer.

@@ -99,8 +99,8 @@ pub(crate) fn length(response: &Response) -> Length {
                 .sum();
             Length::Known(bytes + file.end.len() as u64)
         }
-        Later::Stream(_, true) => Length::Chunks,
-        Later::Stream(_, false) => Length::Close,
+        Later::Stream { chunked: true, .. } => Length::Chunks,
+        Later::Stream { chunked: false, .. } => Length::Close,
     }
 }
 

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use httpd::{Files, Method, Options, Ranges, Routes};
 use support::*;
@@ -241,6 +241,7 @@ fn conditions() {
             format!("If-None-Match: {etag}\r\nIf-Modified-Since: {old}\r\n"),
             304,
         ),
+        ("If-None-Match: \"x,*,y\"\r\n".into(), 200),
         (format!("If-Match: {etag}\r\n"), 200),
         ("If-Match: *\r\n".into(), 200),
         (format!("If-Match: W/{etag}\r\n"), 412),
@@ -482,15 +483,35 @@ fn a_file_that_is_kept_open_is_not_an_old_one() {
     assert_eq!(get(event_loop, "/digits.txt", "").body, b"replaced");
     fs::remove_file(&file).unwrap();
     assert_eq!(get(event_loop, "/digits.txt", "").status, 404);
-    // Under another name, until the time is over.
+    // Replaced, while the old one lives on under another name.
+    fs::write(root.join("app2.js"), "another").unwrap();
     assert_eq!(get(event_loop, "/app.js", "").body, b"plain");
-    fs::rename(root.join("app.js"), root.join("app2.js")).unwrap();
-    assert_eq!(get(event_loop, "/app.js", "").body, b"plain");
-    assert_eq!(get(event_loop, "/app2.js", "").body, b"plain");
-    let brief = &mut serve(&root, Duration::ZERO);
-    assert_eq!(get(brief, "/app2.js", "").body, b"plain");
+    fs::rename(root.join("app.js"), root.join("old.js")).unwrap();
     fs::rename(root.join("app2.js"), root.join("app.js")).unwrap();
-    assert_eq!(get(brief, "/app2.js", "").status, 404);
+    assert_eq!(get(event_loop, "/app.js", "").body, b"another");
+    // Through another directory, until the time is over.
+    let page = |event_loop: &mut ByHand| get(event_loop, "/sub/index.html", "").status;
+    let brief = &mut serve(&root, Duration::ZERO);
+    assert_eq!((page(event_loop), page(brief)), (200, 200));
+    fs::rename(root.join("sub"), root.join("elsewhere")).unwrap();
+    assert_eq!((page(event_loop), page(brief)), (200, 404));
+}
+
+/// A date to come is no Last-Modified, RFC 9110 section 8.8.2.1; nor is one that HTTP cannot write.
+#[test]
+fn a_file_from_the_future_was_modified_now() {
+    let place = site();
+    let event_loop = &mut serve_files(place.path());
+    for seconds in [5_000_000_000, 300_000_000_000] {
+        let path = place.path().join("root/digits.txt");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+        let answer = get(event_loop, "/digits.txt", "");
+        assert_eq!(answer.status, 200);
+        let date = |name| httpdate::parse_http_date(answer.header(name).unwrap()).unwrap();
+        assert!(date("Last-Modified") <= date("Date"));
+    }
 }
 
 /// However many files there are, most descriptors are left for connections.

@@ -162,6 +162,45 @@ fn a_slow_reader_gets_all_of_it() {
     server.stop();
 }
 
+/// The time that a client has for our last words runs from when it could have read them. To take a long answer it has as
+/// long as on a connection that goes on.
+#[test]
+fn a_slow_reader_gets_all_of_a_last_answer() {
+    let linger = Duration::from_millis(50);
+    let server = serve(with(Limits {
+        linger,
+        ..Default::default()
+    }));
+    for (asked, half_closed) in [
+        (
+            "GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            false,
+        ),
+        (
+            "GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nmore",
+            false,
+        ),
+        ("GET /large HTTP/1.0\r\n\r\n", false),
+        ("GET /large HTTP/1.1\r\nHost: a\r\n\r\n", true),
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(asked.as_bytes()).unwrap();
+        if half_closed {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut answer = vec![0; 100_000];
+        stream.read_exact(&mut answer).unwrap();
+        thread::sleep(10 * linger);
+        stream.read_to_end(&mut answer).unwrap();
+        assert_eq!(
+            answers(&answer, &[])[0].body.len(),
+            8 * 1024 * 1024,
+            "{asked}"
+        );
+    }
+    server.stop();
+}
+
 /// The time for a request does not run while we do not read it because the client still reads the answer before.
 #[test]
 fn a_slow_reader_is_not_blamed_for_the_next_request() {

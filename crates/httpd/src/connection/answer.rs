@@ -105,18 +105,27 @@ impl HttpConnection {
                 self.send_file(connection, work, file);
                 if persists { Step::Wait } else { Step::Close }
             }
-            Later::Stream(mut producer, chunked) => {
-                producer.started(Waker(connection.remote()));
+            Later::Stream {
+                producer,
+                chunked,
+                endless,
+            } => {
                 self.busy = Some(Box::new(Busy::Stream(Stream {
                     producer,
+                    waker: Some(Waker(connection.remote())),
                     chunked,
+                    endless,
                     persists,
                     rests: false,
                 })));
                 connection.pause();
                 self.waits = true;
                 self.produce_into(connection, work);
-                Step::Wait
+                match self.waits {
+                    true => Step::Wait,
+                    // It is over already, and what follows is in this very input.
+                    false => Step::Next,
+                }
             }
         }
     }
@@ -134,6 +143,7 @@ impl HttpConnection {
             connection.send_file(file.file.clone(), piece.offset, piece.length);
         }
         if !file.end.is_empty() {
+            self.state.counters.sent.add(file.end.len() as u64);
             connection.out().append(&file.end);
         }
     }
@@ -145,6 +155,7 @@ impl HttpConnection {
         connection: &mut Connection,
         work: &mut Work,
         refusal: Refusal,
+        has_body: bool,
     ) -> Step {
         let before = work.out.len();
         let mut material = Material::default();
@@ -166,6 +177,9 @@ impl HttpConnection {
             length,
             Persistence::Close,
         );
+        if !has_body {
+            response.body.clear();
+        }
         work.out.extend_from_slice(response.body);
         let counters = &self.state.counters;
         counters.requests.add(1);
@@ -192,7 +206,7 @@ impl HttpConnection {
         let state = Rc::clone(&self.state);
         let mut work = state.work.borrow_mut();
         work.clock.look(connection.event_loop().now());
-        let step = self.refuse(connection, &mut work, refusal);
+        let step = self.refuse(connection, &mut work, refusal, self.wants_body(&[]));
         self.after_batch(connection, &mut work, step);
     }
 }

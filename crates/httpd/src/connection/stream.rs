@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Busy, Connection, HttpConnection, flush};
+use crate::feed::Waker;
 use crate::loop_state::Work;
 use crate::response::{More, Produce};
 use crate::writer;
@@ -15,7 +16,11 @@ const PART: usize = 16 * 1024;
 /// One under way.
 pub(super) struct Stream {
     pub(super) producer: Box<dyn Produce>,
+    /// Until the producer has it.
+    pub(super) waker: Option<Waker>,
     pub(super) chunked: bool,
+    /// A stop ends it.
+    pub(super) endless: bool,
     pub(super) persists: bool,
     /// The producer does not want to be called before the deadline, or before it is woken.
     pub(super) rests: bool,
@@ -46,14 +51,24 @@ impl HttpConnection {
         let mut more = More::Now;
         while more == More::Now && work.part.len() < PART {
             let length = work.part.len();
-            more = match self.last {
+            more = match self.last && stream.endless {
                 true => More::End,
                 false => {
-                    let call = AssertUnwindSafe(|| stream.producer.produce(&mut work.part));
+                    let call = AssertUnwindSafe(|| {
+                        if let Some(waker) = stream.waker.take() {
+                            stream.producer.started(waker);
+                        }
+                        stream.producer.produce(&mut work.part)
+                    });
                     match panic::catch_unwind(call) {
                         Ok(more) => more,
-                        // A body that is cut off must not look complete, RFC 9112 section 8.
-                        Err(_) => return connection.close(),
+                        // A body that is cut off must not look complete, RFC 9112 section 8. The answers before it are.
+                        Err(_) => {
+                            if stream.chunked {
+                                flush(connection, work);
+                            }
+                            return connection.close();
+                        }
                     }
                 }
             };
@@ -77,17 +92,18 @@ impl HttpConnection {
         let persists = stream.persists;
         stream.rests = matches!(more, More::After(_) | More::WhenWoken);
         flush(connection, work);
-        match more {
-            More::Now | More::WhenWoken => {}
-            More::After(time) => connection.set_deadline(Some(time)),
-            More::End => {
-                self.busy = None;
-                if !persists {
-                    connection.shutdown();
-                } else if connection.all_sent() {
-                    self.waits = false;
-                    connection.resume();
-                }
+        // That of an earlier rest ends, if a waker was quicker.
+        connection.set_deadline(match more {
+            More::After(time) => Some(time),
+            _ => None,
+        });
+        if more == More::End {
+            self.busy = None;
+            if !persists {
+                self.finish(connection);
+            } else if connection.all_sent() {
+                self.waits = false;
+                connection.resume();
             }
         }
     }
