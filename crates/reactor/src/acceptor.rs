@@ -120,6 +120,11 @@ impl<H: Handler> Source<H> for Acceptor<H> {
                     | Errno::EHOSTUNREACH
                     | Errno::ENETUNREACH,
                 ) => {}
+                // Somebody has shut the listener down: it would tell so without end, and nobody can come any more.
+                Err(error @ Errno::EINVAL) => {
+                    warn!("accept: {}; the listener is closed", error.desc());
+                    return Next::Remove;
+                }
                 // EMFILE, ENFILE, ENOBUFS, ENOMEM. The connection stays in the queue and the listener readable: without
                 // a rest we would be told so again at once, and again.
                 Err(error) => return self.rest(event_loop, token, error),

@@ -63,7 +63,8 @@ type Done<H> = Box<dyn FnOnce(&mut EventLoop<H>, Result<OwnedFd, ConnectError>)>
 
 impl<H: Handler> EventLoop<H> {
     /// Connects without blocking, and calls `done` with the connected socket, for [`EventLoop::adopt`], or with what went
-    /// wrong. An attempt that is refused or takes too long is repeated as `request` says.
+    /// wrong. An attempt that is refused or takes too long is repeated as `request` says. `done` is not called within this call,
+    /// nor when the loop ends first.
     pub fn connect(
         &mut self,
         request: Connect,
@@ -101,28 +102,39 @@ fn attempt<H: Handler>(event_loop: &mut EventLoop<H>, task: Task<H>) {
     let timeout = task.request.timeout;
     let socket = match start(&task.request) {
         Ok(socket) => socket,
-        Err(error) => return failed(event_loop, task, error),
+        Err(error) => return fail_later(event_loop, task, error),
     };
-    let outcome = Err(Errno::ETIMEDOUT);
+    let token = match event_loop.register(socket.as_fd(), Interest::WRITE) {
+        Ok(token) => token,
+        Err(error) => {
+            warn!("{}", chain(&error));
+            return fail_later(event_loop, task, errno(error));
+        }
+    };
     let attempt = Attempt {
         socket,
-        outcome,
+        outcome: Err(Errno::ETIMEDOUT),
         task,
     };
-    match event_loop.add(Box::new(attempt), Interest::WRITE) {
-        Ok(token) => {
-            // If the attempt is over by then, the token names nobody.
-            event_loop.after(timeout, move |event_loop| event_loop.remove(token));
-        }
-        // It has been told that it is out.
-        Err(error) => warn!("{}", chain(&error)),
-    }
+    event_loop.install(token, Box::new(attempt));
+    // If the attempt is over by then, the token names nobody.
+    event_loop.after(timeout, move |event_loop| event_loop.remove(token));
+}
+
+/// Not within [`EventLoop::connect`]: a `done` that tries anew would never come back.
+fn fail_later<H: Handler>(event_loop: &mut EventLoop<H>, task: Task<H>, error: Errno) {
+    event_loop.after(Duration::ZERO, move |event_loop| {
+        failed(event_loop, task, error)
+    });
+}
+
+fn errno(error: CallError) -> Errno {
+    error.errno().unwrap_or(Errno::EIO)
 }
 
 /// A socket that connects; it will be writable when that has succeeded or failed.
 fn start(request: &Connect) -> Result<OwnedFd, Errno> {
     let Connect { address, from, .. } = request;
-    let errno = |error: CallError| error.errno().unwrap_or(Errno::EIO);
     let socket = tcp::stream_socket(address).map_err(errno)?;
     sys::make_non_blocking(socket.as_fd()).map_err(errno)?;
     socket::setsockopt(&socket, sockopt::TcpNoDelay, &true)?;

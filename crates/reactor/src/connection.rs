@@ -257,7 +257,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// How many bytes are queued in memory, files not counted. They should be few: see [`Handler::write_complete`].
     pub fn queued(&self) -> usize {
         let output = self.link.output.as_ref();
-        output.map_or(0, |output| output.queued())
+        output.map_or(0, |output| output.held())
     }
 
     /// True when everything sent is with the kernel.
@@ -313,7 +313,8 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// Reads on. Input that was left unconsumed is offered again in the next turn.
     pub fn resume(&mut self) {
-        if self.link.take(Fact::PAUSED) && self.link.kept.is_some() {
+        // Within `message`, what it leaves is kept only when it has returned.
+        if self.link.take(Fact::PAUSED) {
             self.again();
         }
     }

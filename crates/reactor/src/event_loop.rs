@@ -85,6 +85,10 @@ pub struct EventLoop<H: Handler> {
     leaving: Vec<Token>,
     acceptors: Vec<Token>,
     stopping: Stopping,
+    /// The time for the stop is up: no connection stays.
+    closing: bool,
+    /// A turn is under way.
+    turns: bool,
 }
 // ANCHOR_END: event_loop
 
@@ -116,6 +120,8 @@ impl<H: Handler> EventLoop<H> {
             leaving: Vec::new(),
             acceptors: Vec::new(),
             stopping: Stopping::No,
+            closing: false,
+            turns: false,
         };
         event_loop.watch(waker, Interest::READ, move |event_loop, waker, _| {
             waker.clear();
@@ -133,20 +139,35 @@ impl<H: Handler> EventLoop<H> {
     /// the dispatcher's wait, which make no progress possible.
     pub fn run(&mut self) -> Result<(), CallError> {
         debug!("event loop run, {}", self.name());
+        self.read_clock();
         while self.stopping != Stopping::Told || self.connections() > 0 {
-            self.turn(None)?;
-            if let Stopping::Asked(within) = self.stopping {
-                self.turn(Some(Duration::ZERO))?;
-                self.tell_stop(within);
+            match self.stopping {
+                Stopping::Asked(within) => {
+                    self.turn(Some(Duration::ZERO))?;
+                    self.tell_stop(within);
+                }
+                _ => self.turn(None)?,
             }
         }
         debug!("event loop end, {}", self.name());
         Ok(())
     }
 
-    // ANCHOR: turn
     /// One turn: waits, for `at_most` so long, and deals with what has happened.
+    ///
+    /// # Panics
+    ///
+    /// In a call that a turn makes: the channel that is called is out of the table, and what happened to it would be lost.
     pub fn turn(&mut self, at_most: Option<Duration>) -> Result<(), CallError> {
+        assert!(!self.turns, "a turn within a turn");
+        self.turns = true;
+        let outcome = self.wait_and_call(at_most);
+        self.turns = false;
+        outcome
+    }
+
+    // ANCHOR: turn
+    fn wait_and_call(&mut self, at_most: Option<Duration>) -> Result<(), CallError> {
         let timeout = self.until_next_timer(at_most);
         let mut events = mem::take(&mut self.events);
         self.dispatcher.wait(&mut events, timeout)?;
@@ -158,7 +179,9 @@ impl<H: Handler> EventLoop<H> {
             self.dispatch(event);
         }
         self.events = events;
-        while let Some(timer) = self.timers.pop_due(self.now) {
+        // Those that fall due while these are called have to wait for the next turn, and so for the others.
+        let now = self.now;
+        while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Call(call) => call(self),
                 Timer::Connection(token) => {
@@ -265,18 +288,33 @@ impl<H: Handler> EventLoop<H> {
         source: Box<dyn Source<H>>,
         interest: Interest,
     ) -> Result<Token, CallError> {
-        let token = self.channels.reserve();
-        match self.rewatch(source.fd(), token, None, Some(interest)) {
-            Ok(()) => {
-                let _ = self.channels.put(token, Channel::Source(source));
+        match self.register(source.fd(), interest) {
+            Ok(token) => {
+                self.install(token, source);
                 Ok(token)
             }
             Err(error) => {
-                self.channels.remove(token);
                 source.removed(self);
                 Err(error)
             }
         }
+    }
+
+    /// Watches a descriptor, for a source that is [installed](EventLoop::install) under the token at once.
+    pub(crate) fn register(
+        &mut self,
+        fd: BorrowedFd,
+        interest: Interest,
+    ) -> Result<Token, CallError> {
+        let token = self.channels.reserve();
+        let watched = self.rewatch(fd, token, None, Some(interest));
+        watched
+            .inspect_err(|_| drop(self.channels.remove(token)))
+            .map(|()| token)
+    }
+
+    pub(crate) fn install(&mut self, token: Token, source: Box<dyn Source<H>>) {
+        let _ = self.channels.put(token, Channel::Source(source));
     }
 
     /// Watches anything that has a descriptor, and calls `ready` with it: a datagram socket, a timerfd, a signalfd, a
@@ -306,7 +344,8 @@ impl<H: Handler> EventLoop<H> {
                 self.discard(token, source);
             }
             Some(connection) => drop(self.channels.put(token, connection)),
-            None => self.leaving.push(token),
+            None if self.channels.is_used(token) => self.leaving.push(token),
+            None => {}
         }
     }
 
@@ -320,7 +359,8 @@ impl<H: Handler> EventLoop<H> {
     /// Does what a source has answered.
     fn follow(&mut self, token: Token, source: Box<dyn Source<H>>, next: Next, event: Readiness) {
         let _ = self.channels.put(token, Channel::Source(source));
-        let leaves = mem::take(&mut self.leaving).contains(&token);
+        let leaves = self.leaving.contains(&token);
+        self.leaving.retain(|leaving| *leaving != token);
         match next {
             _ if leaves => self.remove(token),
             Next::Keep => {}
@@ -329,6 +369,8 @@ impl<H: Handler> EventLoop<H> {
                     self.remove(token);
                 }
             }
+            // Once: while it is ready, a level-triggered wait tells of it as well.
+            Next::Again if self.again.iter().any(|event| event.token == token) => {}
             Next::Again => self.again.push(Event {
                 token,
                 readiness: event,
@@ -355,6 +397,8 @@ impl<H: Handler> EventLoop<H> {
         handler: H,
     ) -> Result<Token, CallError> {
         make_non_blocking(socket.as_fd())?;
+        // Its times begin now, also between two turns.
+        self.read_clock();
         self.handle.count(1);
         self.adopt_counted(socket, peer, handler, false)
     }
@@ -430,6 +474,9 @@ impl<H: Handler> EventLoop<H> {
             event_loop: self,
         };
         let result = task(handler, &mut view);
+        if view.event_loop.closing {
+            view.end(End::Stopped);
+        }
         view.settle(handler);
         if let Phase::Dead(end) = connection.link.phase {
             self.bury(&mut connection, end);
@@ -480,7 +527,7 @@ impl<H: Handler> EventLoop<H> {
 
     // Time.
 
-    /// The time at which this turn began.
+    /// The time at which this turn began, or at which a timer was set in it.
     pub fn now(&self) -> Instant {
         self.instant
     }
@@ -493,7 +540,7 @@ impl<H: Handler> EventLoop<H> {
     ) -> TimerId {
         self.read_clock();
         let at = self.tick_after(after);
-        self.timers.insert(at, Timer::Call(Box::new(call)))
+        self.set_timer(at, Timer::Call(Box::new(call)))
     }
 
     /// Takes a timer back. False if it has fired.
@@ -505,6 +552,12 @@ impl<H: Handler> EventLoop<H> {
         self.instant = Instant::now();
         let time = self.instant.duration_since(self.began);
         self.now = time.as_secs() * 1000 + Tick::from(time.subsec_millis());
+    }
+
+    /// Sets a timer for a tick.
+    pub(crate) fn set_timer(&mut self, at: Tick, timer: Timer<H>) -> TimerId {
+        self.timers.advance(self.now);
+        self.timers.insert(at, timer)
     }
 
     /// The tick `after` from now, at most years ahead. Rounded up, and one is added for the part of a millisecond that
@@ -538,6 +591,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn close_all(&mut self) {
+        self.closing = true;
         for token in self.channels.tokens() {
             self.with(token, |_, connection| connection.end(End::Stopped));
         }

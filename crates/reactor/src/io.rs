@@ -33,8 +33,10 @@ impl<H: Handler> TcpConnection<'_, H> {
         } else if readiness.any(Readiness::WRITABLE) {
             self.flush();
         }
-        // One that is listed is visited in this turn as well.
-        if readiness.reads() && self.reads() && !self.link.is(Fact::LISTED) {
+        // One that is listed is visited in this turn as well; if there is nothing to offer anew, that visit does not read.
+        let visited =
+            self.link.is(Fact::LISTED) && (self.event_loop.edge || self.link.is(Fact::REVISIT));
+        if readiness.reads() && self.reads() && !visited {
             self.read(handler, readiness.any(Readiness::ENDED));
         }
     }
@@ -91,11 +93,15 @@ impl<H: Handler> TcpConnection<'_, H> {
             return;
         }
         let which = match self.link.deadline <= now {
-            true => Timeout::Deadline,
-            false => Timeout::Idle,
+            true => {
+                self.link.deadline = Tick::MAX;
+                Timeout::Deadline
+            }
+            false => {
+                self.link.active = now;
+                Timeout::Idle
+            }
         };
-        self.link.active = now;
-        self.link.deadline = Tick::MAX;
         match self.link.phase {
             Phase::Open => handler.timeout(self, which),
             _ => self.link.end(End::TimedOut),
@@ -110,7 +116,8 @@ impl<H: Handler> TcpConnection<'_, H> {
 
     /// Reads once where readiness is reported as long as it lasts: a short read means that there was no more, and if there
     /// is, we will hear. Otherwise until nothing is left, epoll(7) question 9: a short read, unless the end or an error
-    /// was reported as well (`ended`), which only a read tells.
+    /// was reported as well (`ended`), which only a read tells. (Urgent data and descriptors that come over a local socket cut
+    /// a read short as well: who expects such takes level-triggered events.)
     #[inline]
     fn read(&mut self, handler: &mut H, ended: bool) {
         if self.link.is(Fact::REVISIT) {
@@ -142,8 +149,7 @@ impl<H: Handler> TcpConnection<'_, H> {
     /// that the handler sees one piece. True if there may be more.
     #[inline]
     fn read_once(&mut self, handler: &mut H, ended: bool) -> bool {
-        // A turn within a call of a turn finds the loop's buffer in use.
-        if self.link.kept.is_some() || self.event_loop.scratch.is_empty() {
+        if self.link.kept.is_some() {
             return self.read_behind(handler, ended);
         }
         let mut scratch = mem::take(&mut self.event_loop.scratch);
@@ -270,7 +276,10 @@ impl<H: Handler> TcpConnection<'_, H> {
             Err(error) => self.link.end(error.into()),
             Ok(taken) => {
                 if output.is_empty() {
-                    self.link.set(Fact::COMPLETED, true);
+                    // Nothing was appended, nothing has gone out.
+                    if taken > 0 {
+                        self.link.set(Fact::COMPLETED, true);
+                    }
                     self.drop_output();
                 } else if taken >= STEP && self.event_loop.edge {
                     self.event_loop.list(self.link);
@@ -354,7 +363,10 @@ impl<H: Handler> TcpConnection<'_, H> {
             self.watch(wanted);
         }
         if self.link.is(Fact::REVISIT) && reads {
-            self.event_loop.list(self.link);
+            match self.link.kept.is_some() || self.event_loop.edge {
+                true => self.event_loop.list(self.link),
+                false => self.link.set(Fact::REVISIT, false),
+            }
         }
         if self.link.take(Fact::TIMED_ANEW) {
             self.arm();
@@ -418,11 +430,11 @@ impl<H: Handler> TcpConnection<'_, H> {
         if expires == Tick::MAX || self.link.timer.is_some_and(|(_, at)| at <= expires) {
             return;
         }
-        let timers = &mut self.event_loop.timers;
+        let event_loop = &mut *self.event_loop;
         if let Some((timer, _)) = self.link.timer {
-            timers.cancel(timer);
+            event_loop.cancel(timer);
         }
-        let timer = timers.insert(expires, Timer::Connection(self.link.token));
+        let timer = event_loop.set_timer(expires, Timer::Connection(self.link.token));
         self.link.timer = Some((timer, expires));
     }
 }

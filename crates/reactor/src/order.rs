@@ -63,7 +63,8 @@ impl<H: Handler> Order<H> {
 
 /// Gives the answers whose turn it is.
 fn give<H: Handler>(handler: &mut H, connection: &mut TcpConnection<H>) {
-    while let Some(order) = &mut connection.link.jobs
+    while !connection.link.is_dead()
+        && let Some(order) = &mut connection.link.jobs
         && let Some(answer) = order.next()
     {
         order.first += 1;

@@ -74,7 +74,7 @@ impl Output {
     /// Hands as much as possible to the kernel, and returns how much that was. A short write ends it: the next would find
     /// no room either.
     pub(crate) fn flush(&mut self, fd: BorrowedFd, pool: &mut Pool) -> Result<usize, Errno> {
-        self.recount();
+        self.queued = self.held();
         let mut taken = 0;
         while taken < STEP {
             let followed = self.pieces.len() > 1;
@@ -100,6 +100,10 @@ impl Output {
                     *offset += count as u64;
                     *left -= count as u64;
                     taken += count;
+                    // Short of room, or of the file? The next call tells. Edge-triggered, nobody else would.
+                    if count > 0 && *left > 0 {
+                        continue;
+                    }
                     *left == 0
                 }
             };
@@ -113,13 +117,13 @@ impl Output {
         Ok(taken)
     }
 
-    /// Counts what was appended to the tail directly.
-    fn recount(&mut self) {
+    /// The same, with what was appended to the tail directly.
+    pub(crate) fn held(&self) -> usize {
         let bytes = |piece: &Piece| match piece {
             Piece::Bytes(buffer) => buffer.len(),
             Piece::File { .. } => 0,
         };
-        self.queued = self.pieces.iter().map(bytes).sum();
+        self.pieces.iter().map(bytes).sum()
     }
 
     pub(crate) fn clear(&mut self, pool: &mut Pool) {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,7 +32,8 @@ pub struct ServerOptions {
     pub placement: Placement,
     /// What a connection may hold.
     pub limits: Limits,
-    /// Connections at the same time; the next ones wait in the kernel's queue.
+    /// Connections at the same time; the next ones wait in the kernel's queue. With [`Placement::ReusePort`] each loop has an
+    /// equal part of them, rounded up, and a queue of its own.
     pub max_connections: usize,
     /// SIGINT and SIGTERM stop the server; a second one at once.
     pub stop_on_signals: bool,
@@ -73,6 +75,8 @@ pub struct TcpServer<H: Handler> {
     /// The loops of the threads.
     loops: Vec<LoopHandle<H>>,
     threads: Vec<JoinHandle<Result<(), CallError>>>,
+    /// How many of the threads have not ended.
+    serving: Arc<AtomicUsize>,
     address: Option<SocketAddr>,
     stop_within: Duration,
 }
@@ -116,6 +120,7 @@ impl<H: Handler> TcpServer<H> {
             main: EventLoop::new("main thread", dispatcher, options.limits.clone())?,
             loops: Vec::new(),
             threads: Vec::new(),
+            serving: Arc::default(),
             address: tcp::local_address(&listeners[0]).ok(),
             stop_within: options.stop_within,
         };
@@ -153,7 +158,12 @@ impl<H: Handler> TcpServer<H> {
     ) -> Result<(), ServerError> {
         let (tell, told) = sync_channel(1);
         let (options, own_name) = (options.clone(), name.clone());
-        let alarm = StopMain(self.main.handle(), self.stop_within);
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        let alarm = StopMain {
+            main: self.main.handle(),
+            within: self.stop_within,
+            serving: Arc::clone(&self.serving),
+        };
         // ANCHOR: thread
         let run = move || {
             let _alarm = alarm;
@@ -218,8 +228,9 @@ impl<H: Handler> TcpServer<H> {
 
     /// Something to stop the server with, from any thread.
     pub fn stopper(&self) -> Stopper<H> {
-        let mut loops = self.loops.clone();
-        loops.push(self.main.handle());
+        // The one that accepts comes first.
+        let mut loops = vec![self.main.handle()];
+        loops.extend_from_slice(&self.loops);
         Stopper {
             loops,
             within: self.stop_within,
@@ -231,6 +242,10 @@ impl<H: Handler> TcpServer<H> {
         let outcome = self.main.run();
         // If the main loop failed, nobody has told the others.
         self.stopper().stop();
+        // A second signal has to be heard while the others finish. Each of them wakes this loop when it does.
+        while outcome.is_ok() && self.serving.load(Ordering::Acquire) > 0 {
+            self.main.turn(None)?;
+        }
         self.join()?;
         Ok(outcome?)
     }
@@ -259,11 +274,16 @@ fn join(thread: JoinHandle<Result<(), CallError>>) -> Result<(), ServerError> {
 
 /// Stops the main loop when its owner ends, in whatever way: a server that serves on one loop less would look healthy and
 /// leave clients waiting.
-struct StopMain<H: Handler>(LoopHandle<H>, Duration);
+struct StopMain<H: Handler> {
+    main: LoopHandle<H>,
+    within: Duration,
+    serving: Arc<AtomicUsize>,
+}
 
 impl<H: Handler> Drop for StopMain<H> {
     fn drop(&mut self) {
-        let _ = self.0.stop(self.1);
+        self.serving.fetch_sub(1, Ordering::Release);
+        let _ = self.main.stop(self.within);
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Setting, cancelling and firing a timer takes the same time however many there are. The first level has a slot for
 //! each of the next 256 milliseconds, each further level slots eight times as long. A timer goes into the slot where
-//! its time falls and stays there: nothing is moved down from level to level as in the classic wheel. The price is
-//! precision: a timer never fires early, and late by at most one slot of its level, a thirtieth of its time. Timeouts do not
-//! care, and many of them share one wake-up.
+//! its time falls and stays there: nothing is moved down from level to level as in the classic wheel. (One that is further
+//! away than the wheel reaches goes round again.) The price is precision: a timer never fires early, and late by at most one
+//! slot of its level, a thirtieth of its time. Timeouts do not care, and many of them share one wake-up.
 
 use std::mem;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub struct TimerId(Token);
 #[derive(Debug)]
 struct Entry<T> {
     value: T,
+    /// When it is to fire; its slot may fall due earlier where that is further away than the wheel reaches.
+    at: Tick,
     /// Where it is listed, and at which place there.
     slot: usize,
     place: usize,
@@ -87,12 +89,20 @@ fn place(now: Tick, at: Tick) -> (usize, Tick) {
 }
 
 impl<T> Wheel<T> {
-    /// Sets a timer for tick `at`. One that is further away than the wheel reaches fires when it comes to an end.
+    /// Sets a timer for tick `at`.
     pub fn insert(&mut self, at: Tick, value: T) -> TimerId {
         let (slot, due) = place(self.now, at);
         let token = self.entries.reserve();
         let place = self.slots[slot].len();
-        let _ = self.entries.put(token, Entry { value, slot, place });
+        let _ = self.entries.put(
+            token,
+            Entry {
+                value,
+                at,
+                slot,
+                place,
+            },
+        );
         self.slots[slot].push(token);
         self.occupied[slot / WORD] |= 1 << (slot % WORD);
         self.next = self.next.map(|next| next.min(due));
@@ -101,7 +111,9 @@ impl<T> Wheel<T> {
 
     /// Ends a timer that has not fired, and returns its value.
     pub fn cancel(&mut self, TimerId(token): TimerId) -> Option<T> {
-        let Entry { value, slot, place } = self.entries.remove(token)?;
+        let Entry {
+            value, slot, place, ..
+        } = self.entries.remove(token)?;
         let list = &mut self.slots[slot];
         list.swap_remove(place);
         if let Some(moved) = list
@@ -118,6 +130,13 @@ impl<T> Wheel<T> {
             self.next = Some(Tick::MAX);
         }
         Some(value)
+    }
+
+    /// It is `now`. What is set from here on is placed by its distance from now: seen from the last timer, hours ago perhaps,
+    /// it would lie far away, in a slot that is long.
+    pub fn advance(&mut self, now: Tick) {
+        let before_next = self.next_due().saturating_sub(1);
+        self.now = self.now.max(now.min(before_next));
     }
 
     /// A value that is due at `now`, each one once; `None` when there is no further one.
@@ -147,10 +166,19 @@ impl<T> Wheel<T> {
             }
             let slot = level * SIZE + (self.now >> shift) as usize % SIZE;
             self.occupied[slot / WORD] &= !(1 << (slot % WORD));
-            for token in mem::take(&mut self.slots[slot]) {
+            // The list of what is due is taken from its end: the first one set comes first.
+            for token in mem::take(&mut self.slots[slot]).into_iter().rev() {
                 if let Some(entry) = self.entries.get_mut(token) {
-                    (entry.slot, entry.place) = (DUE, self.slots[DUE].len());
-                    self.slots[DUE].push(token);
+                    // One that is further away than the wheel reached goes round again.
+                    let slot = match entry.at > self.now {
+                        true => place(self.now, entry.at).0,
+                        false => DUE,
+                    };
+                    (entry.slot, entry.place) = (slot, self.slots[slot].len());
+                    self.slots[slot].push(token);
+                    if slot != DUE {
+                        self.occupied[slot / WORD] |= 1 << (slot % WORD);
+                    }
                 }
             }
         }

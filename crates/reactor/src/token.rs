@@ -27,6 +27,11 @@ impl Token {
         }
     }
 
+    /// Does it name this slot? A free one has no name.
+    fn names<T>(self, slot: &Slot<T>) -> bool {
+        slot.generation == self.generation && self.generation != FREE
+    }
+
     /// The place in the table: small numbers, used again after the channel is gone. For a dispatcher's own tables.
     pub fn slot(self) -> usize {
         self.slot as usize
@@ -109,7 +114,7 @@ impl<T> Table<T> {
     #[inline]
     fn slot(&mut self, token: Token) -> Option<&mut Slot<T>> {
         let slot = self.slots.get_mut(token.slot())?;
-        (slot.generation == token.generation).then_some(slot)
+        token.names(slot).then_some(slot)
     }
     // ANCHOR_END: find
 
@@ -131,10 +136,16 @@ impl<T> Table<T> {
         }
     }
 
+    /// Does it name a channel, in or taken out?
+    pub fn is_used(&self, token: Token) -> bool {
+        let slot = self.slots.get(token.slot());
+        slot.is_some_and(|slot| token.names(slot))
+    }
+
     /// Looks at a channel that is in.
     pub fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.slot())?;
-        (slot.generation == token.generation).then_some(slot.channel.as_ref()?)
+        token.names(slot).then_some(slot.channel.as_ref()?)
     }
 
     /// The same, to change it.

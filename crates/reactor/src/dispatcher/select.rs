@@ -67,6 +67,9 @@ impl Dispatcher for SelectDispatcher {
         if number >= SIZE {
             return Err(Errno::EMFILE).call(format_args!("select on descriptor {number}"));
         }
+        if self.tokens[number].is_some() {
+            return Err(Errno::EEXIST).call(format_args!("select on descriptor {number}"));
+        }
         self.tokens[number] = Some(token);
         self.end = self.end.max(number + 1);
         self.update(fd, token, interest)
