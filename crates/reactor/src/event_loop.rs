@@ -532,7 +532,8 @@ impl<H: Handler> EventLoop<H> {
         self.instant
     }
 
-    /// Calls `call` once, `after` from now. Never early; late by 3 % and a millisecond at most, if nothing blocks the loop.
+    /// Calls `call` once, `after` from now. Never early; late by a thirtieth and a millisecond at most, if nothing blocks the
+    /// loop.
     pub fn after(
         &mut self,
         after: Duration,

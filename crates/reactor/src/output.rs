@@ -72,7 +72,8 @@ impl Output {
     }
 
     /// Hands as much as possible to the kernel, and returns how much that was. A short write ends it: the next would find
-    /// no room either.
+    /// no room either. Of a file it may be the file that was short, so it goes on until the kernel takes nothing:
+    /// edge-triggered, nobody else would tell.
     pub(crate) fn flush(&mut self, fd: BorrowedFd, pool: &mut Pool) -> Result<usize, Errno> {
         self.queued = self.held();
         let mut taken = 0;
@@ -100,7 +101,6 @@ impl Output {
                     *offset += count as u64;
                     *left -= count as u64;
                     taken += count;
-                    // Short of room, or of the file? The next call tells. Edge-triggered, nobody else would.
                     if count > 0 && *left > 0 {
                         continue;
                     }

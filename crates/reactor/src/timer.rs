@@ -166,8 +166,7 @@ impl<T> Wheel<T> {
             }
             let slot = level * SIZE + (self.now >> shift) as usize % SIZE;
             self.occupied[slot / WORD] &= !(1 << (slot % WORD));
-            // The list of what is due is taken from its end: the first one set comes first.
-            for token in mem::take(&mut self.slots[slot]).into_iter().rev() {
+            for token in mem::take(&mut self.slots[slot]) {
                 if let Some(entry) = self.entries.get_mut(token) {
                     // One that is further away than the wheel reached goes round again.
                     let slot = match entry.at > self.now {
