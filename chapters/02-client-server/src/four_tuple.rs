@@ -1,12 +1,15 @@
 //! Several connections of one client to one server, and how both ends name each.
 
 use std::io::{Read, stdin};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::thread::sleep;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use common::address::Listen;
 use common::io::{Received, receive};
-use common::{CallError, say, tcp};
+use common::{CallError, complain, say, tcp};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::resolve::resolve;
@@ -41,15 +44,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn connect(server: &str, args: &Args) -> anyhow::Result<()> {
     let service = args.service.clone().unwrap_or(args.listen.port.to_string());
     let answers = resolve(server, Some(&service))?;
-    let address = answers
+    let mut failure = anyhow!("{server} has no address for a stream");
+    for answer in answers
         .iter()
-        .find(|answer| answer.kind.starts_with("stream"));
-    let address = address
-        .with_context(|| format!("{server} has no address for a stream"))?
-        .address;
-    let mut connections = Vec::new();
-    for _ in 0..args.connections {
-        let connection = tcp::connect_to(&address)?;
+        .filter(|answer| answer.kind.starts_with("stream"))
+    {
+        match tcp::connect_to(&answer.address) {
+            Ok(first) => return hold(first, &answer.address, args.connections),
+            Err(error) => failure = error.into(), // the next address may be the server's
+        }
+    }
+    Err(failure)
+}
+
+/// Opens the other connections, to the address that has answered, and holds all of them.
+fn hold(first: OwnedFd, address: &SocketAddr, count: u16) -> anyhow::Result<()> {
+    let mut connections = vec![first];
+    say!("{}", four_tuple(&connections[0])?)?;
+    for _ in 1..count {
+        let connection = tcp::connect_to(address)?;
         say!("{}", four_tuple(&connection)?)?;
         connections.push(connection);
     }
@@ -75,9 +88,18 @@ fn serve(args: &Args) -> anyhow::Result<()> {
     say!("listening on {}", tcp::local_address(&listener)?)?;
     let mut connections: Vec<OwnedFd> = Vec::new();
     loop {
-        let (connection, _) = tcp::accept(&listener)?;
-        say!("{}", four_tuple(&connection)?)?;
-        connections.push(connection);
+        match tcp::accept(&listener) {
+            Ok((connection, _)) => {
+                say!("{}", four_tuple(&connection)?)?;
+                connections.push(connection);
+            }
+            // Too many at a time is the clients' trouble, and no end of the server.
+            Err(error) if error.is_shortage() => {
+                complain!("{:#}", anyhow::Error::from(error));
+                sleep(Duration::from_millis(100)); // it would fail again at once
+            }
+            Err(error) => return Err(error.into()),
+        }
         connections.retain(is_open);
     }
 }

@@ -42,6 +42,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// All answers, in the order of the library: the order in which a client should try them (RFC 6724).
 pub fn resolve(name: &str, service: Option<&str>) -> anyhow::Result<Vec<Answer>> {
     let what = || format!("resolve {name}");
+    // glibc takes a number of any size for a port, and keeps its last 16 bits.
+    let digits = |service: &&str| service.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(port) = service.filter(digits) {
+        port.parse::<u16>()
+            .with_context(|| format!("not a port: {port:?}"))?;
+    }
     let name = CString::new(name).with_context(what)?;
     let service = service.map(CString::new).transpose().with_context(what)?;
     let service = service.as_ref().map_or(null(), |service| service.as_ptr());

@@ -21,7 +21,8 @@ struct Subnet {
 }
 
 /// The blocks that nobody on the Internet has: RFC 1918 and RFC 6890.
-const RESERVED: [(Ipv4Addr, u32, &str); 9] = [
+const RESERVED: [(Ipv4Addr, u32, &str); 14] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network, RFC 791"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private use, RFC 1918"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private use, RFC 1918"),
     (Ipv4Addr::new(192, 168, 0, 0), 16, "private use, RFC 1918"),
@@ -36,13 +37,25 @@ const RESERVED: [(Ipv4Addr, u32, &str); 9] = [
         10,
         "shared by the customers of a provider, RFC 6598",
     ),
+    (
+        Ipv4Addr::new(192, 0, 0, 0),
+        24,
+        "protocols of the IETF, RFC 6890",
+    ),
     (Ipv4Addr::new(192, 0, 2, 0), 24, "documentation, RFC 5737"),
+    (Ipv4Addr::new(198, 18, 0, 0), 15, "measurements, RFC 2544"),
     (
         Ipv4Addr::new(198, 51, 100, 0),
         24,
         "documentation, RFC 5737",
     ),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation, RFC 5737"),
+    (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast, RFC 5771"),
+    (
+        Ipv4Addr::new(240, 0, 0, 0),
+        4,
+        "kept for the future, RFC 1112",
+    ),
 ];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -64,9 +77,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     say!("addresses  {}", 1u64 << (32 - subnet.prefix))?;
-    let (class, natural) = class(network);
-    say!("class      {class}")?;
-    if let Some(natural) = natural.filter(|natural| subnet.prefix < *natural) {
+    let (first_class, natural) = class(network);
+    let (last_class, _) = class(broadcast);
+    match first_class == last_class {
+        true => say!("class      {first_class}")?,
+        false => say!("class      {first_class} to {last_class}")?,
+    }
+    if let Some(natural) = natural.filter(|natural| subnet.prefix < *natural)
+        && first_class == last_class
+    {
         let count = 1u64 << (natural - subnet.prefix);
         let (first, last) = (
             network,

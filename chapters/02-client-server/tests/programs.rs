@@ -64,7 +64,10 @@ fn the_smallest_and_the_largest() {
             .contains("first host 192.0.2.13\nlast host  192.0.2.14\naddresses  4\n")
     );
     assert!(said(&["subnet", "192.0.2.12/31"]).contains("192.0.2.12 and 192.0.2.13"));
-    assert!(said(&["subnet", "1.2.3.4/0"]).contains("addresses  4294967296\nclass      A\n"));
+    assert!(
+        said(&["subnet", "1.2.3.4/0"])
+            .contains("addresses  4294967296\nclass      A to E (never used)\nreserved   no\n")
+    );
     assert!(said(&["subnet", "8.8.8.8/24"]).ends_with("reserved   no\n"));
 }
 

@@ -40,12 +40,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.interval >= Duration::from_millis(10),
         "--interval is less than 0.01"
     );
-    let stop = StopSignal::new()?;
     let peer = Peer {
         host: args.host.clone(),
         port: 0,
     };
-    let to = peer.first()?;
+    let to = peer.first()?; // may take long: until it is done Ctrl-C ends the program, and nothing is lost
+    let stop = StopSignal::new()?;
     let data: Vec<u8> = (0..args.size).map(|byte| byte as u8).collect();
     let mut echo = Echo::open(to, args.ttl, data)?;
     let header = if to.is_ipv4() { 28 } else { 48 };

@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 }
             }
             // The port is the request's number: a complaint quotes it, so a late one is not taken for the next.
-            to.set_port(to.port() + 1);
+            to.set_port(to.port().checked_add(1).unwrap_or(args.port));
         }
         say!("{line}")?;
         // ANCHOR_END: hop

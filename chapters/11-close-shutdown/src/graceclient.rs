@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 // ANCHOR: endings
                 b"shutdown" => {
                     shutdown(socket, Shutdown::Write).call("shutdown")?;
-                    may_send = false;
+                    (may_send, reads) = (false, true); // or there would be nothing left to wait for
                 }
                 b"close" => {
                     drop(connection); // close(2): the last descriptor of this socket, unless it is shared

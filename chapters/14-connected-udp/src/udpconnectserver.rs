@@ -90,12 +90,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 // ANCHOR: answer
 fn answer(socket: &OwnedFd, message: &[u8]) -> anyhow::Result<()> {
     let answer = [b"Hi, ", message].concat();
+    let mut earlier = 3;
     let outcome = loop {
         match send(socket.as_raw_fd(), &answer, MsgFlags::empty()) {
             Err(Errno::EINTR) => {}
             // This is about a datagram sent before, and with it the error is gone; but this one was not sent. So again.
-            Err(error) if is_report(error) && error != Errno::EMSGSIZE => {
+            // Not for ever: our own kernel says the same when there is no way to the client, and says it each time.
+            Err(error) if earlier > 0 && is_report(error) && error != Errno::EMSGSIZE => {
                 complain!("send: {}", std::io::Error::from(error));
+                earlier -= 1;
             }
             outcome => break outcome,
         }
@@ -109,13 +112,17 @@ fn answer(socket: &OwnedFd, message: &[u8]) -> anyhow::Result<()> {
 }
 // ANCHOR_END: answer
 
-/// What ICMP can make of a connected socket's next call: ip(7), and `icmp_err_convert` in the kernel's net/ipv4/icmp.c.
+/// What ICMP can make of a connected socket's next call: ip(7), `icmp_err_convert` in the kernel's net/ipv4/icmp.c and
+/// `icmpv6_err_convert` in net/ipv6/icmp.c.
 fn is_report(error: Errno) -> bool {
     matches!(
         error,
         Errno::ECONNREFUSED
+            | Errno::EACCES
+            | Errno::EHOSTDOWN
             | Errno::EHOSTUNREACH
             | Errno::ENETUNREACH
+            | Errno::ENONET
             | Errno::ENOPROTOOPT
             | Errno::EOPNOTSUPP
             | Errno::EPROTO

@@ -3,6 +3,8 @@
 use std::io::stdin;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::thread::sleep;
+use std::time::Duration;
 
 use common::address::Listen;
 use common::io::{Received, receive, set_nonblocking};
@@ -79,9 +81,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     let Some(listener) = &listeners[number] else {
                         continue;
                     }; // closed just now
-                    if let Some((connection, client)) = tcp::accept_ready(listener)? {
-                        say!("server {}: accepted {client}", number + 1)?;
-                        connections.push((number, connection));
+                    match tcp::accept_ready(listener) {
+                        Ok(Some((connection, client))) => {
+                            say!("server {}: accepted {client}", number + 1)?;
+                            connections.push((number, connection));
+                        }
+                        Ok(None) => {}
+                        // Too many clients at a time are no end of those that are there.
+                        Err(error) if error.is_shortage() => {
+                            complain!("{:#}", anyhow::Error::from(error));
+                            sleep(Duration::from_millis(100)); // it would fail again at once
+                        }
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 Source::Connection(index) if report(&connections[index])? => {}

@@ -1,7 +1,7 @@
 //! Addresses on the command line, and names turned into addresses: getaddrinfo(3).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 use std::time::Duration;
 
 use nix::sys::socket::SockaddrStorage;
@@ -65,8 +65,17 @@ impl Peer {
 
     /// The first address of the name, for a datagram client: there is no connection attempt that could tell whether
     /// another one is better.
+    ///
+    /// The unspecified address, which a server may have printed, means this host to connect(2) and sendto(2). The answers
+    /// come from the loopback address: by any other name their sender would be a stranger.
     pub fn first(&self) -> Result<SocketAddr, CallError> {
-        Ok(self.resolve()?[0])
+        let mut address = self.resolve()?[0];
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Ok(address)
     }
 }
 

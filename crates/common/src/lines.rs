@@ -36,6 +36,12 @@ impl LineBuffer {
         Ok(received)
     }
 
+    /// How many bytes have come that are not given out. A line that never ends must not fill the memory: compare this
+    /// with a limit where a stranger sends the lines.
+    pub fn unfinished(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The next line, without its newline. `None` when the rest is not a line yet.
     pub fn next_line(&mut self) -> Option<Vec<u8>> {
         let unsearched = &self.bytes[self.searched..];

@@ -26,6 +26,6 @@ where
     }
     let causes = std::iter::successors(Some(error), |&error| error.source());
     let message: Vec<_> = causes.map(|cause| cause.to_string()).collect();
-    eprintln!("Error: {}", message.join(": "));
+    crate::complain!("Error: {}", message.join(": "));
     ExitCode::FAILURE
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Shows bytes as text: what is printable UTF-8 as it is, everything else escaped (`\0`, `\n`, `\xff`). Nothing is cut.
+/// Shows bytes as text: what is printable UTF-8 as it is, everything else escaped (`\0`, `\n`, `\xff`, `\u{85}`). Nothing is
+/// cut.
 pub fn printable(bytes: &[u8]) -> Printable<'_> {
     Printable(bytes)
 }
@@ -18,8 +19,12 @@ impl fmt::Display for Printable<'_> {
                 match character {
                     '\0' => f.write_str("\\0")?,
                     '\n' | '\r' | '\t' => write!(f, "{}", character.escape_default())?,
-                    character if character.is_control() => {
+                    character if character.is_ascii_control() => {
                         write!(f, "\\x{:02x}", character as u32)?
+                    }
+                    // Two bytes of UTF-8: not \x85, which is one byte.
+                    character if character.is_control() => {
+                        write!(f, "{}", character.escape_unicode())?
                     }
                     character => write!(f, "{character}")?,
                 }
@@ -63,6 +68,7 @@ mod tests {
     #[test]
     fn nothing_is_lost() {
         assert_eq!(printable("data1 数据".as_bytes()).to_string(), "data1 数据");
+        assert_eq!(printable(b"\xc2\x85\x85").to_string(), r"\u{85}\x85");
         assert_eq!(
             printable(b"a\0b\r\n\x1b[0m\xff").to_string(),
             r"a\0b\r\n\x1b[0m\xff"

@@ -19,7 +19,8 @@ use nix::sys::socket::MsgFlags;
 use super::{Message, WINDOW};
 
 /// How many clients are remembered. The one that has been silent the longest is forgotten for a new one; should it
-/// speak again, its lines go without acknowledgement and it gives up.
+/// speak again, its lines go without acknowledgement and it gives up. (Except within its first window: those lines would
+/// begin a new session, and be delivered once more.)
 const SESSIONS: usize = 64;
 
 /// Prints each line of each client once, in the client's order
