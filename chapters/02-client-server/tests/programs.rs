@@ -53,6 +53,16 @@ fn the_reserved_blocks_in_classes() {
     }
 }
 
+/// glibc would take 65 536 for 0.
+#[test]
+fn a_port_beyond_16_bits_is_none() {
+    for port in ["65536", "99999999999999999999"] {
+        let program = chap_2(&["resolve", "127.0.0.1", port]);
+        assert_eq!(program.ends().unwrap().ending, Ending::Exited(1));
+        assert!(program.err().text().contains("not a port"));
+    }
+}
+
 #[test]
 fn the_smallest_and_the_largest() {
     assert!(

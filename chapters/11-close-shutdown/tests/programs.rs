@@ -103,6 +103,18 @@ fn after_shutdown_read_a_read_returns_at_once() {
     assert!(client.ends().unwrap().success());
 }
 
+/// One direction after the other: nothing is left to wait for.
+#[test]
+fn both_shutdowns_end_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let client = chap_11(&["graceclient", "127.0.0.1", "--port", &port]);
+    let (_connection, _) = listener.accept().unwrap();
+    client.types("shutdown read").unwrap();
+    client.types("shutdown").unwrap();
+    assert!(client.ends().unwrap().success());
+}
+
 /// The second process must not outlive the first.
 #[test]
 fn sharing_ends_with_the_client() {

@@ -105,8 +105,12 @@ fn admit(listener: &OwnedFd, from: Option<i32>, clients: &mut Vec<Client>) -> an
         }
         Err(error) => return Err(error.into()),
     };
-    let socket = match from {
-        Some(number) => with_number(&socket, number)?,
+    let socket = match from.map(|number| with_number(&socket, number)) {
+        Some(Ok(moved)) => moved,
+        Some(Err(error)) => {
+            complain!("client refused {address}: {:#}", anyhow::Error::from(error));
+            return Ok(true);
+        }
         None => socket,
     };
     match check(socket.as_fd()) {
@@ -144,6 +148,9 @@ impl Client {
                 Ok(Received::Reset) => self.fails("read", Errno::ECONNRESET.into()),
                 Err(error) => self.fails("read", error),
             }
+        }
+        if self.gone {
+            return Ok(());
         }
         // Waiting for room here would mean that one client that does not read stops all others.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;

@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if entries[STOP].revents != 0 && stop.received()?.is_some() {
             return Ok(());
         }
-        let before = clients.len();
+        let (before, silent) = (clients.len(), ready == 0);
         // ANCHOR: leave
         // From the end: the last one takes the place of one that leaves, and it has had its turn.
         for index in (0..clients.len()).rev() {
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 clients.push(client);
             }
             // ANCHOR_END: admit
-        } else if clients.len() < before || ready == 0 {
+        } else if clients.len() < before || silent {
             entries[LISTENER] = entry(&listener, POLLIN); // if it was paused, there may be a descriptor now
         }
     }

@@ -18,8 +18,10 @@ const PAUSE: u16 = 100;
 pub struct Listener {
     socket: OwnedFd,
     trigger: Trigger,
-    /// accept has failed for want of descriptors or memory.
+    /// accept has failed for want of descriptors or memory, and has not succeeded since.
     starved: bool,
+    /// It is left alone for a moment.
+    paused: bool,
 }
 
 impl Listener {
@@ -33,6 +35,7 @@ impl Listener {
             socket,
             trigger,
             starved: false,
+            paused: false,
         })
     }
 
@@ -40,7 +43,10 @@ impl Listener {
     /// The next connection that waits, made non-blocking. `None` when no more can be had now.
     pub fn accept(&mut self, epoll: &Epoll) -> Result<Option<(OwnedFd, SocketAddr)>, CallError> {
         match tcp::accept_ready(&self.socket) {
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.starved = false;
+                Ok(None)
+            }
             Ok(Some((connection, address))) => {
                 self.starved = false;
                 set_nonblocking(&connection)?;
@@ -62,21 +68,21 @@ impl Listener {
         if !self.starved {
             complain!("Error: {:#}", anyhow::Error::from(error));
         }
-        self.starved = true;
+        (self.starved, self.paused) = (true, true);
         self.watch(EpollFlags::empty(), epoll)
     }
 
     /// How long to wait for events at most.
     pub fn timeout(&self) -> EpollTimeout {
-        match self.starved {
+        match self.paused {
             true => PAUSE.into(),
             false => EpollTimeout::NONE,
         }
     }
 
     /// To be called after a wait: tries again after a failure. EPOLL_CTL_MOD looks anew, so that those who wait are told of.
-    pub fn recover(&self, epoll: &Epoll) -> Result<(), CallError> {
-        match self.starved {
+    pub fn recover(&mut self, epoll: &Epoll) -> Result<(), CallError> {
+        match std::mem::take(&mut self.paused) {
             true => self.watch(EpollFlags::EPOLLIN, epoll),
             false => Ok(()),
         }

@@ -117,14 +117,15 @@ impl Server {
         match (word, number.parse::<u16>()) {
             ("read", Ok(size)) if size > 0 => {
                 let mut data = vec![0; size.into()];
-                match receive(client, &mut data).call("read")? {
-                    Received::Data(length) => {
+                match receive(client, &mut data) {
+                    Ok(Received::Data(length)) => {
                         say!("read returns {length}: {}", printable(&data[..length]))?;
                         return Ok(());
                     }
-                    Received::WouldBlock => return Ok(say!("read: nothing there (EAGAIN)")?),
-                    Received::EndOfFile => say!("client closed: fd {}", id(client))?,
-                    Received::Reset => say!("client reset the connection: fd {}", id(client))?,
+                    Ok(Received::WouldBlock) => return Ok(say!("read: nothing there (EAGAIN)")?),
+                    Ok(Received::EndOfFile) => say!("client closed: fd {}", id(client))?,
+                    Ok(Received::Reset) => say!("client reset the connection: fd {}", id(client))?,
+                    Err(error) => complain!("client failed: fd {}: {error}", id(client)), // it, and nobody else
                 }
                 self.clients.pop();
             }

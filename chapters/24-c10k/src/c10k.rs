@@ -68,10 +68,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let all = swarm.shared.borrow().open.clone();
     swarm.ask("asked once", &all, 1)?;
     if args.messages > 0 {
-        let active = &all[..all.len().min(args.active as usize)];
+        let mut active = all;
+        active.retain(|&token| {
+            swarm.event_loop.with(token, |client, _| client.is_free()) == Some(true)
+        });
+        active.truncate(args.active as usize);
         swarm.ask(
             &format!("asked again, by {}", active.len()),
-            active,
+            &active,
             args.messages as usize,
         )?;
     }
@@ -172,10 +176,14 @@ impl Swarm<'_> {
             }
             self.event_loop.turn(Some(Duration::from_millis(100)))?;
         }
+        let waiting = self.shared.borrow().waiting;
+        for &token in tokens {
+            self.event_loop.with(token, |client, _| client.give_up());
+        }
         let mut shared = self.shared.borrow_mut();
         rate(what, shared.answered - before, began.elapsed())?;
-        if shared.waiting > 0 {
-            say!("without an answer: {}", shared.waiting)?;
+        if waiting > 0 {
+            say!("without an answer: {waiting}")?;
         }
         Ok(percentiles(std::mem::take(&mut shared.latencies))?)
     }

@@ -39,6 +39,8 @@ pub struct Client {
     left: usize,
     /// Bytes of the answer that have come, and when the question went out; `None` while there is none.
     answer: Option<(usize, Instant)>,
+    /// Nobody waits for that answer any more.
+    given_up: bool,
 }
 
 impl Client {
@@ -47,7 +49,25 @@ impl Client {
             shared,
             left: 0,
             answer: None,
+            given_up: false,
         }
+    }
+
+    /// Whether it can be asked: the last question has its answer.
+    pub fn is_free(&self) -> bool {
+        self.answer.is_none()
+    }
+
+    /// The time of the phase is up: an answer that comes later is not counted.
+    pub fn give_up(&mut self) {
+        if self.waits() {
+            (self.given_up, self.left) = (true, 0);
+            self.shared.borrow_mut().waiting -= 1;
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.answer.is_some() && !self.given_up
     }
 
     /// Asks so many questions, each when the one before is answered.
@@ -83,10 +103,13 @@ impl Handler for Client {
             return;
         }
         let took = since.elapsed();
+        self.answer = None;
+        if std::mem::take(&mut self.given_up) {
+            return;
+        }
         shared.latencies.push(took);
         shared.answered += 1;
         shared.waiting -= 1;
-        self.answer = None;
         drop(shared);
         if self.left > 0 {
             self.ask(connection, self.left);
@@ -95,7 +118,7 @@ impl Handler for Client {
 
     fn closed(&mut self, connection: &mut TcpConnection<Self>, end: End) {
         let mut shared = self.shared.borrow_mut();
-        shared.waiting -= usize::from(self.answer.is_some());
+        shared.waiting -= usize::from(self.waits());
         let token = connection.token();
         let open = shared.open.iter().position(|&other| other == token);
         if let Some(open) = open {

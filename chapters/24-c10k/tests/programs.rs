@@ -133,12 +133,13 @@ fn lost_connections_are_counted_by_reason() {
         client.err().text(),
         "Error: 6 connections lost, 0 wrong answers\n"
     );
-    assert!(
-        client
-            .out()
-            .text()
-            .contains("times: connection ended: reset by the peer")
-    );
+    // A reset may come before the client has looked whether it is connected.
+    let told = client.out().text();
+    let reasons = [
+        "times: connection ended: reset by the peer",
+        "times: connect: Connection reset by peer",
+    ];
+    assert!(reasons.iter().any(|why| told.contains(why)), "{told}");
 }
 
 #[test]

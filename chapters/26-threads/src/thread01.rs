@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use common::address::Listen;
+use common::descriptors::raise_limit;
 use common::io::send_all;
 use common::{complain, say, tcp};
 use nix::unistd::gettid;
@@ -21,6 +22,7 @@ pub struct Args {
 const BUSY: &[u8] = b"no thread to be had, try again later\n";
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    raise_limit()?;
     let listener = tcp::listen(&args.listen.address())?;
     say!("listening on {}", tcp::local_address(&listener)?)?;
     loop {

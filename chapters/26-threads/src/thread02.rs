@@ -7,6 +7,7 @@ use std::thread;
 
 use anyhow::Context;
 use common::address::Listen;
+use common::descriptors::raise_limit;
 use common::{say, tcp};
 use nix::unistd::gettid;
 
@@ -29,6 +30,7 @@ pub struct Args {
 type Client = (OwnedFd, SocketAddr);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    raise_limit()?;
     let listener = tcp::listen(&args.listen.address())?;
     // ANCHOR: pool
     let queue: Arc<Queue<Client>> = Arc::new(Queue::new(args.queue.into()));

@@ -21,8 +21,9 @@ pub struct Args {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    if !args.quiet {
-        eventlog::show();
+    match args.quiet {
+        true => eventlog::show_errors(),
+        false => eventlog::show(),
     }
     let options = ServerOptions {
         threads: 0, // the main thread accepts, reads, answers

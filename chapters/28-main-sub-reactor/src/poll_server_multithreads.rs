@@ -36,8 +36,9 @@ pub struct Args {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    if !args.quiet {
-        eventlog::show();
+    match args.quiet {
+        true => eventlog::show_errors(),
+        false => eventlog::show(),
     }
     // Threads inherit what is blocked, signal(7): a worker that Ctrl-C may be given to would end the whole process by it.
     drop(StopSignal::new()?);

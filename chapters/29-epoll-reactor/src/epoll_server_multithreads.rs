@@ -43,8 +43,9 @@ enum Wait {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    if args.verbose {
-        eventlog::show();
+    match args.verbose {
+        true => eventlog::show(),
+        false => eventlog::show_errors(),
     }
     let options = ServerOptions {
         threads: args.threads.into(),

@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 Err(error) => {
                     complain!("Error: {:#}", anyhow::Error::new(error));
                     sleep(Duration::from_millis(100)); // there is no descriptor: it would fail again at once
-                    return Next::Keep;
+                    return Next::Watch(Interest::READ); // looks anew, edge-triggered or not
                 }
             }
         }

@@ -7,11 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use common::address::Listen;
 use common::descriptors::raise_limit;
-use common::io::{Received, receive};
+use common::io::{Received, receive, set_nonblocking};
 use common::signal::StopSignal;
 use common::{Call, complain, say, tcp};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, SockFlag, accept4, send, setsockopt, sockopt};
 
@@ -34,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
     let listener = tcp::listen(&args.listen.address())?;
     setsockopt(&listener, sockopt::TcpNoDelay, &true).call("setsockopt TCP_NODELAY")?;
-    fcntl(&listener, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).call("fcntl F_SETFL")?;
+    set_nonblocking(&listener)?;
     say!("listening on {}", tcp::local_address(&listener)?)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).call("epoll_create1")?;
     let (listens, stops) = (listener.as_raw_fd(), stop.as_fd().as_raw_fd());

@@ -46,8 +46,9 @@ enum News {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
     let stop = StopSignal::new()?;
-    if args.verbose {
-        eventlog::show();
+    match args.verbose {
+        true => eventlog::show(),
+        false => eventlog::show_errors(),
     }
     let (tell, news) = channel();
     let mut stoppers = Vec::new();

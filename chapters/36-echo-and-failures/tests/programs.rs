@@ -369,6 +369,18 @@ fn sum_of_garbage_is_an_answer() {
     assert!(server.ended().is_none());
 }
 
+/// A line that never ends does not fill the memory, and one client's does not end the others.
+#[test]
+fn a_line_has_a_bound() {
+    let (server, port) = server(&["sum", "server"]);
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    while stream.write_all(&[b'1'; 65536]).is_ok() {}
+    let next = chap_36(&["sum", "client", "127.0.0.1", "--port", &port]);
+    next.types("1 2").unwrap();
+    next.says("3").unwrap();
+    assert!(server.ended().is_none());
+}
+
 #[test]
 fn bad_addresses_and_busy_ports_are_clear_errors() {
     for client in ["tcpcli", "tcpcli-five", "tcpcli-select"] {

@@ -161,6 +161,15 @@ fn no_process_is_left_behind() {
 }
 
 #[test]
+fn a_line_without_end_ends_the_chat() {
+    let (server, port) = server("p2p-server", &[]);
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    while stream.write_all(&[b'x'; 65536]).is_ok() {}
+    assert_eq!(server.ends().unwrap().ending, Ending::Exited(1));
+    assert!(server.err().text().contains("a line of more than"));
+}
+
+#[test]
 fn bad_addresses_and_busy_ports_are_clear_errors() {
     let refused = chap_37(&["p2p-client", "127.0.0.1", "--port", "1"]);
     refused

@@ -15,8 +15,18 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// From now on, events go to standard error in the wording of the course: `[msg] event loop run, main thread`. What the
 /// program reports stays on standard output.
 pub fn show() {
+    listen(Level::DEBUG);
+}
+
+/// Of the events only those that tell of trouble, such as clients for whom there is no descriptor.
+pub fn show_errors() {
+    listen(Level::WARN);
+}
+
+fn listen(most: Level) {
+    let write = complain_of;
     // It fails where somebody listens already: then the log goes there.
-    let _ = tracing::subscriber::set_global_default(EventLog { write: complain_of });
+    let _ = tracing::subscriber::set_global_default(EventLog { write, most });
 }
 
 fn complain_of(line: &str) {
@@ -26,16 +36,17 @@ fn complain_of(line: &str) {
 /// Hears events, and no spans: nothing in the reactor lasts from one event to another.
 struct EventLog {
     write: fn(&str),
+    most: Level,
 }
 
 impl Subscriber for EventLog {
     /// Of an event, or of `enabled!`, which is asked before several events are made.
     fn enabled(&self, metadata: &Metadata) -> bool {
-        !metadata.is_span() && *metadata.level() <= Level::DEBUG
+        !metadata.is_span() && *metadata.level() <= self.most
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::DEBUG)
+        Some(LevelFilter::from_level(self.most))
     }
 
     fn event(&self, event: &Event) {
@@ -89,6 +100,7 @@ mod tests {
     fn lines_are_those_of_the_course() {
         let log = EventLog {
             write: |line| LINES.with_borrow_mut(|lines| lines.push(line.into())),
+            most: Level::DEBUG,
         };
         tracing::subscriber::with_default(log, || {
             let name = "main thread";
