@@ -438,6 +438,15 @@ mod tests {
         assert!(error.contains("exited with code 0"), "{error}");
     }
 
+    /// It goes on, and is not waited for; nor is what it says kept.
+    #[test]
+    fn output_without_end_is_not_kept() {
+        let program = shell("exec yes");
+        program.says("more than is kept").unwrap();
+        let kept = program.out().text().len();
+        assert!(kept < 1_000_000, "{kept}");
+    }
+
     #[test]
     fn output_without_newline_counts_at_the_end() {
         let program = shell("printf unfinished");

@@ -33,10 +33,18 @@ impl Matched {
     }
 }
 
+/// How much of an output is kept, in bytes and in lines. A program that prints without end must not take all the memory.
+const KEPT: usize = 32 << 20;
+const KEPT_LINES: usize = 100_000;
+
 #[derive(Debug, Default)]
 struct Content {
     lines: Vec<Line>,
     unfinished: Vec<u8>,
+    /// How many bytes have come.
+    size: usize,
+    /// No more is kept.
+    is_full: bool,
     closed: bool,
     /// How many lines earlier waits have passed over.
     cursor: usize,
@@ -156,6 +164,16 @@ impl Stream {
 impl Content {
     fn append(&mut self, bytes: &[u8]) {
         let at = Instant::now();
+        if self.is_full {
+            return;
+        }
+        self.size += bytes.len();
+        self.is_full = self.size > KEPT || self.lines.len() >= KEPT_LINES;
+        if self.is_full {
+            self.unfinished.clear();
+            let text = "... and more than is kept".into();
+            return self.lines.push(Line { at, text });
+        }
         for &byte in bytes {
             if byte == b'\n' {
                 let text = String::from_utf8_lossy(&self.unfinished).into_owned();

@@ -167,10 +167,14 @@ fn logs(book: &Book) -> Vec<(Arc<str>, Log)> {
 pub(crate) fn packets(shared: &Shared) -> Packets {
     let book = Parts::of(shared);
     let logs = logs(&book.0);
+    let all = passed(&book.0, &logs, shared);
     let refused = logs.iter().find_map(|(_, log)| log.capture_refused.clone());
+    let missed: u32 = book.0.wires.iter().map(|wire| wire.missed()).sum();
+    let missed =
+        (missed > 0).then(|| format!("the wire was too slow: it has missed {missed} packets"));
     Packets {
-        all: passed(&book.0, &logs, shared),
-        refused,
+        all,
+        refused: refused.or(missed),
     }
 }
 

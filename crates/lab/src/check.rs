@@ -28,6 +28,14 @@ impl Check {
         }
     }
 
+    /// Whether something holds of which there is nothing to be seen but what is the matter if it does not.
+    pub fn unless(holds: bool, why_not: impl Display) -> Self {
+        match holds {
+            true => Self::new(true, "so it is"),
+            false => Self::new(false, why_not),
+        }
+    }
+
     /// No answer: what would have to be looked at cannot be seen here, for this reason.
     pub fn unseen(reason: impl Display) -> Self {
         Self {

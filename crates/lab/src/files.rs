@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 
 use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
@@ -12,14 +11,13 @@ use crate::record::{Record, What};
 use crate::run::{Report, Status};
 
 /// Writes the packets of a run for Wireshark or tcpdump. Times count from the start of the experiment.
-pub fn write_pcap(record: &Record, path: &Path) -> io::Result<()> {
+pub fn write_pcap(record: &Record, file: File) -> io::Result<()> {
     let header = PcapHeader {
         datalink: DataLink::ETHERNET,
         snaplen: 1 << 18,
         ..PcapHeader::default()
     };
-    let mut writer =
-        PcapWriter::with_header(File::create(path)?, header).map_err(io::Error::other)?;
+    let mut writer = PcapWriter::with_header(file, header).map_err(io::Error::other)?;
     for event in &record.events {
         if let What::Packet { packet, .. } = &event.what {
             let packet = PcapPacket::new(packet.sent, packet.frame.len() as u32, &packet.frame);
@@ -45,7 +43,7 @@ struct Row<'a> {
 /// number of claims and of controls that did as they must, seconds, kernel and reason.
 ///
 /// A discovery is a failure where `strict`: on the project's own machines every kernel should be known.
-pub fn write_json(reports: &[Report], strict: bool, path: &Path) -> io::Result<()> {
+pub fn write_json(reports: &[Report], strict: bool, mut file: File) -> io::Result<()> {
     let rows: Vec<Row> = reports
         .iter()
         .map(|report| {
@@ -71,7 +69,6 @@ pub fn write_json(reports: &[Report], strict: bool, path: &Path) -> io::Result<(
             }
         })
         .collect();
-    let file = File::create(path)?;
     serde_json::to_writer_pretty(&file, &rows)?;
-    io::Write::write_all(&mut &file, b"\n")
+    io::Write::write_all(&mut file, b"\n")
 }

@@ -66,6 +66,8 @@ pub(crate) struct Book {
     pub(crate) told_until: Option<Duration>,
     /// Packets that are not drawn.
     pub(crate) asides: Vec<fn(&Packet) -> bool>,
+    /// Packets were asked for that cannot be seen on this machine: why.
+    pub(crate) blind: Option<String>,
 }
 
 impl Shared {
@@ -428,7 +430,11 @@ impl Lab {
 
     /// Every packet up to now, on every wire and every loopback interface.
     pub fn packets(&self) -> Packets {
-        crate::assemble::packets(&self.shared)
+        let packets = crate::assemble::packets(&self.shared);
+        if packets.refused.is_some() {
+            self.shared.book().blind.clone_from(&packets.refused);
+        }
+        packets
     }
 
     /// Waits until nothing has happened for a moment: last lines and last packets belong to the story.

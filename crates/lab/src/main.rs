@@ -5,10 +5,10 @@ mod command {
 }
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -243,6 +243,14 @@ fn run_all(
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    select(&args.selection.which)?;
+    // Before the sandbox, which has a /dev/shm of its own; and before a long run rather than after it.
+    let create = |path: &Option<PathBuf>| {
+        let path = path.as_deref();
+        path.map(|path| File::create(path).with_context(|| format!("write {}", path.display())))
+            .transpose()
+    };
+    let (json, pcap, svg) = (create(&args.json)?, create(&args.pcap)?, create(&args.svg)?);
     let (bench, chosen) = prepare(&args.selection, args.look.syscalls)?;
     if (args.pcap.is_some() || args.svg.is_some()) && chosen.len() != 1 {
         bail!(
@@ -268,17 +276,16 @@ fn run(args: &RunArgs) -> anyhow::Result<bool> {
     if !alone {
         print(&(report::summary(&reports) + "\n"))?;
     }
-    if let Some(path) = &args.json {
-        files::write_json(&reports, strict(), path)
-            .with_context(|| format!("write {}", path.display()))?;
+    if let Some(file) = json {
+        files::write_json(&reports, strict(), file).context("write the results")?;
     }
     if let Some(run) = reports.first().and_then(|report| report.run.as_ref()) {
-        let failed = |path: &Path| format!("write {}", path.display());
-        if let Some(path) = &args.pcap {
-            files::write_pcap(&run.record, path).with_context(|| failed(path))?;
+        if let Some(file) = pcap {
+            files::write_pcap(&run.record, file).context("write the packets")?;
         }
-        if let Some(path) = &args.svg {
-            fs::write(path, ladder::svg(&run.record)).with_context(|| failed(path))?;
+        if let Some(mut file) = svg {
+            file.write_all(ladder::svg(&run.record).as_bytes())
+                .context("write the picture")?;
         }
     }
     Ok(reports.iter().all(|report| match &report.status {

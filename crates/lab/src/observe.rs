@@ -203,6 +203,12 @@ impl Watch {
             self.log().packets.push(packet);
             any = true;
         }
+        let dropped = capture.as_mut().map_or(0, Capture::newly_dropped);
+        if dropped > 0 {
+            let why =
+                "more packets passed than could be recorded here, and some are not in the record";
+            self.log().capture_refused = Some(why.into());
+        }
         any
     }
 

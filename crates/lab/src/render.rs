@@ -274,6 +274,7 @@ mod tests {
             run: Some(Run {
                 record,
                 broke_off: None,
+                blind: None,
             }),
             control: None,
             status: Status::Pass,

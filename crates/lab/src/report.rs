@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::ladder::{self, TextOptions};
+use crate::record::{Claim, Verdict};
 use crate::run::{Report, Run, Status};
 
 /// The whole story of one experiment: ladder, claims, control.
@@ -27,12 +28,24 @@ pub fn full(report: &Report, options: &TextOptions) -> String {
                  the kernel's version and this output."
             );
         }
+        // A claim or a broken story has said it already; what else there is to say stands nowhere.
+        Status::Fail(why) if report.control.is_none() && !is_shown(report) => {
+            _ = writeln!(text, "✗ {why}");
+        }
         _ => {}
     }
     if let Some(control) = &report.control {
         text += &control_text(report, control, options);
     }
     text
+}
+
+/// Whether the run itself shows that it failed: a claim does, or where the story broke off.
+fn is_shown(report: &Report) -> bool {
+    report.run.as_ref().is_some_and(|run| {
+        let fails = |claim: &Claim| claim.verdict == Verdict::Fails;
+        run.broke_off.is_some() || run.record.claims.iter().any(fails)
+    })
 }
 
 /// What the control did, in a few lines; with its ladder when it did not do as it must.

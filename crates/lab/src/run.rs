@@ -31,6 +31,8 @@ pub struct Run {
     pub record: Record,
     /// Why the story broke off, if it did.
     pub broke_off: Option<LabError>,
+    /// Why packets could not be seen that the story asked for: what fails then may fail for that alone.
+    pub blind: Option<String>,
 }
 
 /// What is to be said of an experiment after its run, and that of its control if there was one.
@@ -122,6 +124,7 @@ impl Bench {
                 return Run {
                     record: self.empty_record(experiment),
                     broke_off: Some(error.into()),
+                    blind: None,
                 };
             }
         };
@@ -173,7 +176,11 @@ impl Bench {
             took: over,
             ..self.empty_record(experiment)
         };
-        Run { record, broke_off }
+        Run {
+            record,
+            broke_off,
+            blind: book.blind,
+        }
     }
 
     fn empty_record(&self, experiment: &Experiment) -> Record {
@@ -198,8 +205,15 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// What a run by itself is worth.
+/// What a run by itself is worth. Without the packets that it asked for it can hold, but not fail.
 pub fn judge(run: &Run) -> Status {
+    match (judge_seen(run), &run.blind) {
+        (Status::Fail(_) | Status::Discovery(_), Some(why)) => Status::Skip(why.clone()),
+        (status, _) => status,
+    }
+}
+
+fn judge_seen(run: &Run) -> Status {
     match &run.broke_off {
         Some(LabError::Impossible(why)) => return Status::Skip(why.clone()),
         Some(why) => return Status::Fail(why.to_string()),
@@ -224,8 +238,19 @@ pub fn judge(run: &Run) -> Status {
 
 /// A control must come to its end, and every central claim must fail in it.
 fn judge_control(control: &Run) -> Status {
+    match (judge_control_seen(control), &control.blind) {
+        (Status::Fail(_), Some(why)) => Status::Skip(why.clone()),
+        (status, _) => status,
+    }
+}
+
+fn judge_control_seen(control: &Run) -> Status {
     if let Some(why) = &control.broke_off {
         return Status::Fail(format!("the control broke off: {why}"));
+    }
+    let central = control.record.claims.iter().filter(|claim| claim.central);
+    if central.clone().count() == 0 {
+        return Status::Fail("the control states no central claim".into());
     }
     let survives = |claim: &&crate::record::Claim| claim.central && claim.verdict == Verdict::Holds;
     match control.record.claims.iter().find(survives) {

@@ -45,8 +45,69 @@ pub fn enter() -> Sandbox {
             become_contained();
             Sandbox::Namespaces
         }
-        Err(why) => Sandbox::Loopback { why },
+        Err(why) => {
+            become_supervised();
+            Sandbox::Loopback { why }
+        }
     }
+}
+
+/// Where there are no namespaces nothing goes away by itself: the process that the user started waits here, too, and removes
+/// the temporary directory when the lab has ended, however it ended.
+fn become_supervised() {
+    let Ok(directory) = tempfile::Builder::new().prefix("lab-").tempdir() else {
+        return;
+    };
+    let forwarded = endings();
+    let mut before = SigSet::empty();
+    let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&forwarded), Some(&mut before));
+    held.expect("signals can be held back");
+    // SAFETY: there is one thread, so the child finds no lock held by another.
+    match unsafe { fork() }.expect("a process can be made") {
+        ForkResult::Parent { child } => {
+            // Whom the lab leaves behind becomes our child, prctl(2).
+            let _ = prctl::set_child_subreaper(true);
+            let code = outermost(child, &forwarded);
+            end_orphans();
+            drop(directory);
+            exit(code)
+        }
+        ForkResult::Child => {}
+    }
+    die_with_parent();
+    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    restored.expect("the signal mask can be restored");
+    // SAFETY: there is one thread.
+    unsafe { std::env::set_var("TMPDIR", directory.keep()) };
+}
+
+/// Ends the daemons and grandchildren that the lab has left behind.
+fn end_orphans() {
+    let ours = std::process::id().to_string();
+    loop {
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok());
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // The name before it may contain anything.
+            let parent = stat
+                .rsplit_once(") ")
+                .and_then(|(_, rest)| rest.split(' ').nth(1));
+            if let (Some(pid), true) = (pid, parent == Some(ours.as_str())) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        if wait().is_err() {
+            return;
+        }
+    }
+}
+
+/// The signals that end the lab.
+fn endings() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .collect()
 }
 
 /// Tries it all in a child, because half of it cannot be taken back. The error says what was refused.
@@ -78,10 +139,7 @@ pub fn probe() -> Result<(), String> {
 }
 
 fn become_contained() {
-    let mut forwarded = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        forwarded.add(signal);
-    }
+    let forwarded = endings();
     let mut before = SigSet::empty();
     let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&forwarded), Some(&mut before));
     let restore = || sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
@@ -89,7 +147,7 @@ fn become_contained() {
     held.expect("signals can be held back");
     // SAFETY: there is one thread, so the child finds no lock held by another.
     match unsafe { fork() }.expect("a process can be made") {
-        ForkResult::Parent { child } => outermost(child, &forwarded),
+        ForkResult::Parent { child } => exit(outermost(child, &forwarded)),
         ForkResult::Child => {}
     }
     separate().expect("namespaces could be made in the probe");
@@ -116,8 +174,8 @@ fn die_with_parent() {
     prctl::set_pdeathsig(Signal::SIGKILL).expect("a parent-death signal can be set");
 }
 
-/// The process that the user started: hands signals on, and ends as the lab ends.
-fn outermost(child: Pid, forwarded: &SigSet) -> ! {
+/// The process that the user started: hands signals on. The code that it is to end with, once the lab has ended.
+fn outermost(child: Pid, forwarded: &SigSet) -> i32 {
     let mut awaited = *forwarded;
     awaited.add(Signal::SIGCHLD);
     // SIGCHLD is blocked so that sigwait sees it; its default action would be to ignore it.
@@ -130,8 +188,8 @@ fn outermost(child: Pid, forwarded: &SigSet) -> ! {
             let _ = kill(child, Signal::SIGKILL);
         }
         match waitpid(child, Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => exit(code),
-            Ok(WaitStatus::Signaled(..)) => exit(128 + stopped_by as i32),
+            Ok(WaitStatus::Exited(_, code)) => return code,
+            Ok(WaitStatus::Signaled(..)) => return 128 + stopped_by as i32,
             _ => {}
         }
     }

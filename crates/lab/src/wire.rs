@@ -103,6 +103,8 @@ struct State {
     held: Vec<Packet>,
     /// Packets that wait for [`Wire::release`]: their numbers in the record, where they go, and their frames.
     kept: Vec<(usize, usize, Vec<u8>)>,
+    /// How many packets came faster than they could be read: neither recorded nor handed on.
+    missed: u32,
     /// Counts the changes of `ports`.
     generation: usize,
     closed: bool,
@@ -330,6 +332,11 @@ impl Wire {
         self.state().packets.len()
     }
 
+    /// How many packets were too many for the relay, which is then no wire that one can rely on.
+    pub(crate) fn missed(&self) -> u32 {
+        self.state().missed
+    }
+
     /// Every packet so far, in the order in which they were sent.
     pub(crate) fn packets(&self) -> Vec<Packet> {
         let mut state = self.state();
@@ -380,6 +387,9 @@ impl State {
                 let _ = port.notify.write(1);
                 self.treat(packet, frame.bytes);
             }
+            if let Some(port) = &mut self.ports[number] {
+                self.missed += port.capture.newly_dropped();
+            }
         }
     }
 
@@ -402,14 +412,17 @@ impl State {
             return;
         }
         let mut due = now + self.delay;
-        let position = self.rules.iter_mut().position(|rule| {
+        // The first that treats it does; the others count it all the same.
+        let mut position = None;
+        for (number, rule) in self.rules.iter_mut().enumerate() {
             if !(rule.fits)(&packet) {
-                return false;
+                continue;
             }
-            let treated = rule.pass == 0;
+            if rule.pass == 0 {
+                position = position.or(Some(number));
+            }
             rule.pass = rule.pass.saturating_sub(1);
-            treated
-        });
+        }
         if let Some(position) = position {
             let treatment = &mut self.rules[position].treatment;
             let mut kept = false;

@@ -454,7 +454,8 @@ fn reconnect(lab: &Lab) -> Outcome {
     };
     lab.claim(
         "a second connect does not change the client's port",
-        equal(ports("g2"), ports("g1")),
+        equal(ports("g2"), ports("g1"))
+            .and(Check::unless(ports("g1").is_some(), "nothing is sent")),
     );
     lab.done()
 }
@@ -593,7 +594,8 @@ fn cheaper(lab: &Lab) -> Outcome {
     };
     lab.claim(
         "both send the same datagrams",
-        equal(sent(&sender), sent(&other)),
+        equal(sent(&sender), sent(&other))
+            .and(Check::unless(!sent(&sender).is_empty(), "nothing is sent")),
     );
     if !lab.is_control() {
         for (name, program) in [CONNECTED, UNCONNECTED] {

@@ -114,7 +114,7 @@ fn ten_thousand(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "and the server lives",
-        Check::new(server.ended().is_none(), "it has ended"),
+        Check::unless(server.ended().is_none(), "it has ended"),
     );
     if established > 0 {
         let each = (after.saturating_sub(before)) as f64 * 1024.0 / established as f64;
@@ -186,7 +186,7 @@ fn emfile(lab: &Lab) -> Outcome {
     lab.central(
         "the server has as many connections as it has descriptors for, and lives",
         {
-            let lives = Check::new(server.ended().is_none(), "it has ended");
+            let lives = Check::unless(server.ended().is_none(), "it has ended");
             within(taken as u64, 11..DESCRIPTORS).and(lives)
         },
     );
@@ -196,11 +196,11 @@ fn emfile(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "a connection that it has is served",
-        Check::new(first, "no answer"),
+        Check::unless(first, "no answer"),
     );
     lab.central(
         "one that it has not is not, though it is connected",
-        Check::new(!last, "it was answered"),
+        Check::unless(!last, "it was answered"),
     );
     lab.notes("fifty clients leave");
     clients.drain(10..60);

@@ -97,7 +97,7 @@ fn lost_updates(lab: &Lab) -> Outcome {
         let program = host.program(&command).prepared(prepare).start()?;
         let lost = program.says("lost updates: ")?.rest();
         program.ends()?;
-        Ok(lost.trim().parse().unwrap_or_default())
+        Ok(lost.trim().parse().expect("a number"))
     };
     let anywhere = || Ok(());
     let with = lab.vary("race", "mutex");
@@ -113,12 +113,14 @@ fn lost_updates(lab: &Lab) -> Outcome {
     let one_processor = lost(&format!("--with {with} --count 1000000"), on_one_processor)?;
     let mutex = lost("--with mutex --count 1000000", anywhere)?;
     let atomic = lost("--with atomic --count 1000000", anywhere)?;
-    if available_parallelism().is_ok_and(|processors| processors.get() > 1) {
-        lab.central(
-            "of two times a million steps, each a read and then a write, some are lost",
-            within(race, 1..=1_999_999),
-        );
-    }
+    let several = available_parallelism().is_ok_and(|processors| processors.get() > 1);
+    lab.central(
+        "of two times a million steps, each a read and then a write, some are lost",
+        match several {
+            true => within(race, 1..=1_999_999),
+            false => Check::unseen("there is one processor only, and the threads seldom meet"),
+        },
+    );
     lab.claim("with a mutex none is lost", equal(mutex, 0));
     lab.claim("nor with an atomic addition", equal(atomic, 0));
     lab.figure("lost of 2000000", race);
@@ -155,7 +157,7 @@ fn hundred_clients(lab: &Lab) -> Outcome {
     server.complains("Connection reset by peer")?;
     asks(&clients[1])?;
     lab.claim("one resets, and another is answered as before", {
-        Check::new(answers(&clients[1])?, "no answer")
+        Check::unless(answers(&clients[1])?, "no answer")
     });
     drop(clients);
     lab.until("all connections are gone", || {

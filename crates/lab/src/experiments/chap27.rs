@@ -162,7 +162,7 @@ fn transcript(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "it is closed after it has left the loop",
-        Check::new(
+        Check::unless(
             calls
                 .iter()
                 .any(|call| call.name == "close" && call.arguments[0] as i64 == number),

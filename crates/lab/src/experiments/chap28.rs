@@ -198,7 +198,7 @@ fn waker(lab: &Lab) -> Outcome {
     let first_read = on_sockets(&server, READ).into_iter().next();
     lab.central(
         "and only then does it read from the connection",
-        Check::new(
+        Check::unless(
             woken.zip(first_read.as_ref()).is_some_and(|(woken, read)| {
                 woken.tid == read.tid && woken.ended_at.is_some_and(|woken| woken <= read.at)
             }),
@@ -251,7 +251,7 @@ fn round_robin(lab: &Lab) -> Outcome {
     let accepted_elsewhere = accepts.iter().any(|call| call.tid != main);
     lab.claim(
         "no other thread accepts",
-        Check::new(!accepted_elsewhere, "another thread accepts"),
+        Check::unless(!accepted_elsewhere, "another thread accepts"),
     );
     lab.done()
 }
@@ -308,7 +308,7 @@ fn one_thread_per_connection(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "none of it is done by the thread that has accepted",
-        Check::new(!reads.contains(&server.pid()), "the main thread reads"),
+        Check::unless(!reads.contains(&server.pid()), "the main thread reads"),
     );
     lab.done()
 }

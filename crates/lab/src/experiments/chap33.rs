@@ -33,7 +33,8 @@ pub(super) const EXPERIMENTS: &[Experiment] = &[
         "every fourth of forty clients stays: taking turns gives all of those to one loop, counting spreads them",
         placement,
         "every client stays",
-    ),
+    )
+    .isolated(),
     Experiment::new(
         "33/threads",
         "as many messages are under way as there are loops: more loops than processors help a handler that sleeps",
@@ -75,7 +76,7 @@ fn start_handshake(lab: &Lab) -> Outcome {
 
     lab.claim(
         "while the last loop is not there, a client knocks",
-        Check::new(was_asleep, "it has started already"),
+        Check::unless(was_asleep, "it has started already"),
     );
     lab.central(
         "the client is refused",
@@ -97,7 +98,7 @@ fn start_handshake(lab: &Lab) -> Outcome {
     );
     lab.central(
         "listen is called after the last loop has its epoll instance",
-        Check::new(place("listen") > last_loop, "it is called before"),
+        Check::unless(place("listen") > last_loop, "it is called before"),
     );
     lab.claim(
         "a client who comes after that is let in",
@@ -315,6 +316,7 @@ fn placement(lab: &Lab) -> Outcome {
     const CLIENTS: usize = 40;
     let host = lab.host()?;
     lab.leaves_out(PORT..=PORT + 3);
+    host.sets("net.ipv4.ip_local_port_range", "50000 60999")?; // no client has by chance a later server's port
     let mut rows = Vec::new();
     let mut loops = Vec::new();
     let hows = [

@@ -345,7 +345,7 @@ fn seven_steps(lab: &Lab) -> Outcome {
     );
     lab.claim(
         "both lines are answered, in order",
-        Check::new(first && second, "an answer is missing"),
+        Check::unless(first && second, "an answer is missing"),
     );
 
     lab.leaves_out(SERVER + 1..=SERVER + 2);
@@ -424,7 +424,7 @@ fn daemon(lab: &Lab) -> Outcome {
                 .split(' ')
                 .next()
                 .and_then(|number| number.parse().ok());
-            Pid::from_raw(number.unwrap_or_default())
+            Pid::from_raw(number.expect("the number of a process"))
         }
     };
     if !lab.is_control() {

@@ -141,6 +141,12 @@ impl Capture {
         Ok(self.dropped)
     }
 
+    /// How many more that are since it was last asked.
+    pub fn newly_dropped(&mut self) -> u32 {
+        let before = self.dropped;
+        self.dropped().map_or(0, |dropped| dropped - before)
+    }
+
     /// Puts a frame, link header and all, on the interface that the capture is bound to (`ENXIO` when on all).
     ///
     /// This capture does not see it, others do. `ENETDOWN` while the interface is down, `EMSGSIZE` over its MTU.

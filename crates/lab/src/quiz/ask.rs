@@ -378,6 +378,7 @@ mod tests {
             run: Some(Run {
                 record: happened(),
                 broke_off: None,
+                blind: None,
             }),
             control: None,
             status: Status::Pass,
