@@ -541,7 +541,12 @@ fn netstat_agrees(lab: &Lab) -> Outcome {
     netstat.ends()?;
     if lab.is_control() {
         // The first pair: a connection with unread data. It is gone with its close, and the wire is cut.
+        let before = client.sockets()?.len();
         drop(held.streams.drain(1..3));
+        lab.until("it is gone", || {
+            let now = client.sockets().map_or(before, |sockets| sockets.len());
+            Check::new(now < before, "all are there")
+        })?;
     }
     let ours = table(netstat.output().lines(), [0, 5, 1, 2, 3, 4]);
     let sockets = client.sockets()?;
