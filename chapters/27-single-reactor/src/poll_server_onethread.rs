@@ -21,10 +21,7 @@ pub struct Args {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    match args.quiet {
-        true => eventlog::show_errors(),
-        false => eventlog::show(),
-    }
+    eventlog::show(!args.quiet);
     let options = ServerOptions {
         threads: 0, // the main thread accepts, reads, answers
         dispatcher: DispatcherKind::Poll,

@@ -36,10 +36,7 @@ pub struct Args {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    match args.quiet {
-        true => eventlog::show_errors(),
-        false => eventlog::show(),
-    }
+    eventlog::show(!args.quiet);
     // Threads inherit what is blocked, signal(7): a worker that Ctrl-C may be given to would end the whole process by it.
     drop(StopSignal::new()?);
     let workers = match args.workers {

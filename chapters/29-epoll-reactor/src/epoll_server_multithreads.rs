@@ -43,10 +43,7 @@ enum Wait {
 // ANCHOR: run
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
-    match args.verbose {
-        true => eventlog::show(),
-        false => eventlog::show_errors(),
-    }
+    eventlog::show(args.verbose);
     let options = ServerOptions {
         threads: args.threads.into(),
         dispatcher: match args.dispatcher {

@@ -46,10 +46,7 @@ enum News {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     raise_limit()?;
     let stop = StopSignal::new()?;
-    match args.verbose {
-        true => eventlog::show(),
-        false => eventlog::show_errors(),
-    }
+    eventlog::show(args.verbose);
     let (tell, news) = channel();
     let mut stoppers = Vec::new();
     for (&kind, number) in args.dispatchers.iter().zip(0..) {

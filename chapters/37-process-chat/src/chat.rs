@@ -3,7 +3,6 @@
 use std::io::stdin;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use anyhow::bail;
 use common::address::{Listen, Peer};
 use common::io::{Received, send_all};
 use common::lines::LineBuffer;
@@ -80,9 +79,6 @@ fn keyboard_to_connection(connection: &OwnedFd) -> anyhow::Result<()> {
     }
 }
 
-/// The other side must not fill our memory with a line that never ends.
-const LONGEST_LINE: usize = 1 << 20;
-
 /// The parent: prints each line that comes, until the other side has ended.
 fn connection_to_terminal(connection: &OwnedFd) -> anyhow::Result<()> {
     let mut heard = LineBuffer::new();
@@ -92,9 +88,6 @@ fn connection_to_terminal(connection: &OwnedFd) -> anyhow::Result<()> {
             say!("{}", printable(&line))?;
         }
         match received {
-            Received::Data(_) if heard.unfinished() > LONGEST_LINE => {
-                bail!("a line of more than {LONGEST_LINE} bytes")
-            }
             Received::Data(_) => {}
             Received::EndOfFile => {
                 say!("the other side has left")?;

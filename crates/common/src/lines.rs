@@ -9,6 +9,9 @@ use std::os::fd::AsFd;
 
 use crate::io::{Received, receive};
 
+/// More than anybody types, in bytes.
+const LONGEST: usize = 1 << 24;
+
 /// Bytes read and not yet given out as lines.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
@@ -24,8 +27,13 @@ impl LineBuffer {
         Self::default()
     }
 
-    /// One read(2), when the descriptor is readable. At end of file the last line counts though no newline ends it.
+    /// One read(2), when the descriptor is readable. At end of file the last line counts though no newline ends it. A line
+    /// that does not come to an end is an error: a stranger's must not fill the memory.
     pub fn fill(&mut self, fd: impl AsFd) -> io::Result<Received> {
+        if self.searched > LONGEST {
+            let what = format!("a line of more than {LONGEST} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
         let mut chunk = [0; 4096];
         let received = receive(fd, &mut chunk)?;
         match received {
@@ -34,12 +42,6 @@ impl LineBuffer {
             Received::WouldBlock | Received::Reset => {}
         }
         Ok(received)
-    }
-
-    /// How many bytes have come that are not given out. A line that never ends must not fill the memory: compare this
-    /// with a limit where a stranger sends the lines.
-    pub fn unfinished(&self) -> usize {
-        self.bytes.len()
     }
 
     /// The next line, without its newline. `None` when the rest is not a line yet.
@@ -63,6 +65,20 @@ impl LineBuffer {
 mod tests {
     use super::*;
     use nix::unistd;
+
+    #[test]
+    fn a_line_without_end_is_an_error() {
+        let zeros = std::fs::File::open("/dev/zero").unwrap();
+        let mut lines = LineBuffer::new();
+        let error = loop {
+            match lines.fill(&zeros) {
+                Ok(_) => assert_eq!(lines.next_line(), None),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.to_string(), "a line of more than 16777216 bytes");
+        assert!(lines.bytes.len() < 2 * LONGEST);
+    }
 
     /// Two lines in one read are both given out; the last one needs no newline.
     #[test]

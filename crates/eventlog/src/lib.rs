@@ -13,17 +13,10 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// From now on, events go to standard error in the wording of the course: `[msg] event loop run, main thread`. What the
-/// program reports stays on standard output.
-pub fn show() {
-    listen(Level::DEBUG);
-}
-
-/// Of the events only those that tell of trouble, such as clients for whom there is no descriptor.
-pub fn show_errors() {
-    listen(Level::WARN);
-}
-
-fn listen(most: Level) {
+/// program reports stays on standard output. `all` of them, or only those that tell of trouble, such as clients for whom
+/// there is no descriptor.
+pub fn show(all: bool) {
+    let most = if all { Level::DEBUG } else { Level::WARN };
     let write = complain_of;
     // It fails where somebody listens already: then the log goes there.
     let _ = tracing::subscriber::set_global_default(EventLog { write, most });

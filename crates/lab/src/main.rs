@@ -243,6 +243,7 @@ fn run_all(
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    // A wrong name must not cost the file of an earlier run.
     select(&args.selection.which)?;
     // Before the sandbox, which has a /dev/shm of its own; and before a long run rather than after it.
     let create = |path: &Option<PathBuf>| {

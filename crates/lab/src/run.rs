@@ -205,9 +205,14 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// What a run by itself is worth. Without the packets that it asked for it can hold, but not fail.
+/// What a run by itself is worth.
 pub fn judge(run: &Run) -> Status {
-    match (judge_seen(run), &run.blind) {
+    unless_blind(run, judge_seen(run))
+}
+
+/// Without the packets that it asked for, a run can hold, but not fail.
+fn unless_blind(run: &Run, status: Status) -> Status {
+    match (status, &run.blind) {
         (Status::Fail(_) | Status::Discovery(_), Some(why)) => Status::Skip(why.clone()),
         (status, _) => status,
     }
@@ -238,10 +243,7 @@ fn judge_seen(run: &Run) -> Status {
 
 /// A control must come to its end, and every central claim must fail in it.
 fn judge_control(control: &Run) -> Status {
-    match (judge_control_seen(control), &control.blind) {
-        (Status::Fail(_), Some(why)) => Status::Skip(why.clone()),
-        (status, _) => status,
-    }
+    unless_blind(control, judge_control_seen(control))
 }
 
 fn judge_control_seen(control: &Run) -> Status {

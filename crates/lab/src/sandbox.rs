@@ -58,27 +58,42 @@ fn become_supervised() {
     let Ok(directory) = tempfile::Builder::new().prefix("lab-").tempdir() else {
         return;
     };
-    let forwarded = endings();
+    let directory = directory.keep();
+    // Whom the lab leaves behind becomes a child of ours, not of the lab: prctl(2), PR_SET_CHILD_SUBREAPER.
+    let _ = prctl::set_child_subreaper(true);
+    let before = leave_outermost(|| {
+        end_orphans();
+        let _ = fs::remove_dir_all(&directory);
+    });
+    die_with_parent();
+    restore(&before);
+    // SAFETY: there is one thread.
+    unsafe { std::env::set_var("TMPDIR", &directory) };
+}
+
+/// Goes on in a child. The process that the user started waits for its end, does what is left to do, and ends likewise. The
+/// signals that end the lab are held back; what was held back before is returned.
+fn leave_outermost(at_the_end: impl FnOnce()) -> SigSet {
+    let forwarded: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .collect();
     let mut before = SigSet::empty();
     let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&forwarded), Some(&mut before));
     held.expect("signals can be held back");
     // SAFETY: there is one thread, so the child finds no lock held by another.
     match unsafe { fork() }.expect("a process can be made") {
         ForkResult::Parent { child } => {
-            // Whom the lab leaves behind becomes our child, prctl(2).
-            let _ = prctl::set_child_subreaper(true);
             let code = outermost(child, &forwarded);
-            end_orphans();
-            drop(directory);
+            at_the_end();
             exit(code)
         }
-        ForkResult::Child => {}
+        ForkResult::Child => before,
     }
-    die_with_parent();
-    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+}
+
+fn restore(before: &SigSet) {
+    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(before), None);
     restored.expect("the signal mask can be restored");
-    // SAFETY: there is one thread.
-    unsafe { std::env::set_var("TMPDIR", directory.keep()) };
 }
 
 /// Ends the daemons and grandchildren that the lab has left behind.
@@ -101,13 +116,6 @@ fn end_orphans() {
             return;
         }
     }
-}
-
-/// The signals that end the lab.
-fn endings() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-        .into_iter()
-        .collect()
 }
 
 /// Tries it all in a child, because half of it cannot be taken back. The error says what was refused.
@@ -139,21 +147,12 @@ pub fn probe() -> Result<(), String> {
 }
 
 fn become_contained() {
-    let forwarded = endings();
-    let mut before = SigSet::empty();
-    let held = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&forwarded), Some(&mut before));
-    let restore = || sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     // Each of these worked a moment ago, in the probe. What fails now is a defect or an exhausted machine.
-    held.expect("signals can be held back");
-    // SAFETY: there is one thread, so the child finds no lock held by another.
-    match unsafe { fork() }.expect("a process can be made") {
-        ForkResult::Parent { child } => exit(outermost(child, &forwarded)),
-        ForkResult::Child => {}
-    }
+    let before = leave_outermost(|| {});
     separate().expect("namespaces could be made in the probe");
     // After the change of credentials, which clears the setting: prctl(2), PR_SET_PDEATHSIG.
     die_with_parent();
-    // SAFETY: as above.
+    // SAFETY: there is one thread, so the child finds no lock held by another.
     match unsafe { fork() }.expect("a process can be made") {
         ForkResult::Parent { child } => exit(ending_of(child)),
         ForkResult::Child => {}
@@ -166,7 +165,7 @@ fn become_contained() {
         ForkResult::Child => {}
     }
     furnish().expect("file systems could be mounted in the probe");
-    restore().expect("the signal mask can be restored");
+    restore(&before);
 }
 
 /// Without a parent there is nobody to report to; and a lab that is killed must not leave a namespace behind.

@@ -61,6 +61,15 @@ impl Output {
         self.queued
     }
 
+    /// The same, with what was appended to the tail directly.
+    pub(crate) fn held(&self) -> usize {
+        let bytes = |piece: &Piece| match piece {
+            Piece::Bytes(buffer) => buffer.len(),
+            Piece::File { .. } => 0,
+        };
+        self.pieces.iter().map(bytes).sum()
+    }
+
     /// True when all has gone out.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
@@ -115,15 +124,6 @@ impl Output {
             }
         }
         Ok(taken)
-    }
-
-    /// The same, with what was appended to the tail directly.
-    pub(crate) fn held(&self) -> usize {
-        let bytes = |piece: &Piece| match piece {
-            Piece::Bytes(buffer) => buffer.len(),
-            Piece::File { .. } => 0,
-        };
-        self.pieces.iter().map(bytes).sum()
     }
 
     pub(crate) fn clear(&mut self, pool: &mut Pool) {

@@ -93,20 +93,26 @@ impl<T> Wheel<T> {
     pub fn insert(&mut self, at: Tick, value: T) -> TimerId {
         let (slot, due) = place(self.now, at);
         let token = self.entries.reserve();
-        let place = self.slots[slot].len();
-        let _ = self.entries.put(
-            token,
-            Entry {
-                value,
-                at,
-                slot,
-                place,
-            },
-        );
-        self.slots[slot].push(token);
-        self.occupied[slot / WORD] |= 1 << (slot % WORD);
+        let place = self.enlist(slot, token);
+        let entry = Entry {
+            value,
+            at,
+            slot,
+            place,
+        };
+        let _ = self.entries.put(token, entry);
         self.next = self.next.map(|next| next.min(due));
         TimerId(token)
+    }
+
+    /// Puts a timer on a slot's list. Its place there.
+    fn enlist(&mut self, slot: usize, token: Token) -> usize {
+        let list = &mut self.slots[slot];
+        list.push(token);
+        if slot != DUE {
+            self.occupied[slot / WORD] |= 1 << (slot % WORD);
+        }
+        list.len() - 1
     }
 
     /// Ends a timer that has not fired, and returns its value.
@@ -167,17 +173,17 @@ impl<T> Wheel<T> {
             let slot = level * SIZE + (self.now >> shift) as usize % SIZE;
             self.occupied[slot / WORD] &= !(1 << (slot % WORD));
             for token in mem::take(&mut self.slots[slot]) {
+                let Some(at) = self.entries.get(token).map(|entry| entry.at) else {
+                    continue;
+                };
+                // One that is further away than the wheel reached goes round again.
+                let slot = match at > self.now {
+                    true => place(self.now, at).0,
+                    false => DUE,
+                };
+                let place = self.enlist(slot, token);
                 if let Some(entry) = self.entries.get_mut(token) {
-                    // One that is further away than the wheel reached goes round again.
-                    let slot = match entry.at > self.now {
-                        true => place(self.now, entry.at).0,
-                        false => DUE,
-                    };
-                    (entry.slot, entry.place) = (slot, self.slots[slot].len());
-                    self.slots[slot].push(token);
-                    if slot != DUE {
-                        self.occupied[slot / WORD] |= 1 << (slot % WORD);
-                    }
+                    (entry.slot, entry.place) = (slot, place);
                 }
             }
         }

@@ -31,19 +31,6 @@ fn child_server() {
     support::child::serve();
 }
 
-fn new_loop<H: Handler>(kind: DispatcherKind) -> EventLoop<H> {
-    EventLoop::new("main thread", kind.open().unwrap(), Limits::default()).unwrap()
-}
-
-/// Turns until `done`, within the deadline.
-fn turn_until<H: Handler>(event_loop: &mut EventLoop<H>, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !done() {
-        assert!(Instant::now() < deadline);
-        event_loop.turn(Some(Duration::from_millis(10))).unwrap();
-    }
-}
-
 #[test]
 fn e1_01_closing_frees_the_descriptor() {
     for kind in DispatcherKind::ALL {

@@ -27,19 +27,6 @@ use reactor::{
 };
 use support::*;
 
-fn new_loop<H: Handler>(kind: DispatcherKind) -> EventLoop<H> {
-    EventLoop::new("main thread", kind.open().unwrap(), Limits::default()).unwrap()
-}
-
-/// Turns until `done`, within the deadline.
-fn turn_until<H: Handler>(event_loop: &mut EventLoop<H>, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !done() {
-        assert!(Instant::now() < deadline);
-        event_loop.turn(Some(Duration::from_millis(10))).unwrap();
-    }
-}
-
 /// How many turns a loop makes in a tenth of a second in which nothing happens. One that spins makes thousands.
 fn turns_while_quiet<H: Handler>(event_loop: &mut EventLoop<H>) -> u32 {
     let (begun, time, mut turns) = (Instant::now(), Duration::from_millis(100), 0);

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use reactor::{
-    DispatcherKind, End, Handler, Input, Placement, ServerError, ServerOptions, Stopper,
-    TcpConnection, TcpServer,
+    DispatcherKind, End, EventLoop, Handler, Input, Limits, Placement, ServerError, ServerOptions,
+    Stopper, TcpConnection, TcpServer,
 };
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -91,6 +91,20 @@ pub fn serve_with<H: Handler>(
         address,
         stopper,
         thread: Some(thread),
+    }
+}
+
+/// A loop of its own, turned by hand.
+pub fn new_loop<H: Handler>(kind: DispatcherKind) -> EventLoop<H> {
+    EventLoop::new("main thread", kind.open().unwrap(), Limits::default()).unwrap()
+}
+
+/// Turns until `done`, within the deadline.
+pub fn turn_until<H: Handler>(event_loop: &mut EventLoop<H>, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !done() {
+        assert!(Instant::now() < deadline);
+        event_loop.turn(Some(Duration::from_millis(10))).unwrap();
     }
 }
 
